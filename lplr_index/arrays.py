@@ -1,0 +1,110 @@
+"""The one door for arrays that come from users.
+
+Every public method passes what it is given through here once;
+behind the door everything is C-contiguous, finite and of one dtype.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lplr_index.errors import InputError
+
+FloatMatrix = npt.NDArray[np.float32]
+ByteMatrix = npt.NDArray[np.uint8]
+IdArray = npt.NDArray[np.int64]
+
+
+def as_vectors(x: Any, d: int | None = None, *, name: str = "x", first_row: int = 0) -> FloatMatrix:
+    """Return ``x`` as a C-contiguous float32 array of shape (n, d) without NaN or infinity.
+
+    Parameters
+    ----------
+    x : array_like of shape (n, d)
+        Floating point or integer numbers; copied only where dtype or layout differ.
+    d : int, optional
+        The number of columns expected; any where None.
+    name : str
+        What the message calls the array.
+    first_row : int
+        Added to row numbers in messages, for callers that pass a matrix in chunks.
+
+    Raises
+    ------
+    InputError
+        If ``x`` is not a numeric matrix of that width, or holds a value that float32 cannot.
+    """
+    try:
+        a = np.asarray(x)
+    except ValueError as err:
+        raise InputError(f"expected {name} to be a matrix of numbers, got rows of different lengths") from err
+    if a.dtype.kind not in "fiub" or a.dtype.itemsize > 8:
+        raise InputError(f"expected {name} to hold float or integer numbers, got dtype {a.dtype}")
+    if a.ndim != 2:
+        raise InputError(f"expected {name} of shape (n, {'d' if d is None else d}), got shape {a.shape}")
+    if d is not None and a.shape[1] != d:
+        raise InputError(f"expected {name} with {d} columns, got {a.shape[1]}")
+    if a.shape[1] == 0:
+        raise InputError(f"expected {name} with at least one column, got shape {a.shape}")
+    with np.errstate(over="ignore"):
+        out = np.ascontiguousarray(a, dtype=np.float32)
+    # One sum tells whether all is finite; only on suspicion is every row looked at.
+    with np.errstate(over="ignore", invalid="ignore"):
+        suspicious = not np.isfinite(out.sum(dtype=np.float64))
+    if suspicious:
+        bad = ~np.isfinite(out).all(axis=1)
+        if bad.any():
+            row = int(np.argmax(bad))
+            column = int(np.argmax(~np.isfinite(out[row])))
+            value = a[row, column]
+            raise InputError(
+                f"expected finite float32 numbers, got {value} in row {first_row + row}, column {column} of {name}"
+            )
+    return out
+
+
+def as_ids(ids: Any, n: int | None = None, *, name: str = "ids") -> IdArray:
+    """Return ``ids`` as a contiguous int64 array of shape (n,).
+
+    Raises
+    ------
+    InputError
+        If ``ids`` is not one-dimensional, not integer, out of the int64 range, or not ``n`` long.
+    """
+    a = np.asarray(ids)
+    if a.ndim != 1 or (a.size and a.dtype.kind not in "iu"):
+        raise InputError(f"expected {name} to be a one-dimensional integer array, got {a.dtype} of shape {a.shape}")
+    if a.dtype == np.uint64 and a.size and int(a.max()) > np.iinfo(np.int64).max:
+        raise InputError(f"expected {name} that fit in int64, got {int(a.max())}")
+    if n is not None and len(a) != n:
+        raise InputError(f"expected {n} {name}, got {len(a)}")
+    return np.ascontiguousarray(a, dtype=np.int64)
+
+
+def as_integer(value: Any, name: str, *, least: int = 0, most: int | None = None) -> int:
+    """Return ``value`` as an int between ``least`` and ``most``.
+
+    Raises
+    ------
+    InputError
+        If it is not an integer (bool excluded) or lies outside.
+    """
+    bound = f"an integer >= {least}" if most is None else f"an integer from {least} to {most}"
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise InputError(f"expected {name} to be {bound}, got {value!r}")
+    if value < least or (most is not None and value > most):
+        raise InputError(f"expected {name} to be {bound}, got {value}")
+    return int(value)
+
+
+def unit_rows(x: FloatMatrix) -> tuple[FloatMatrix, npt.NDArray[np.float32]]:
+    """Return the rows of ``x`` (n, d) divided by their L2 norms, and the norms (n,).
+
+    Rows of length zero stay zero. Each row is handled by itself, so the result does not depend on the batch.
+    """
+    norms = np.sqrt(np.einsum("ij,ij->i", x, x, dtype=np.float64))
+    scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+    return (x * scale[:, None]).astype(np.float32), norms.astype(np.float32)
