@@ -39,6 +39,10 @@ class VectorFileError(LPLRError, ValueError):
     """An embedding file cannot be read as a matrix of vectors."""
 
 
+class WriteError(LPLRError, OSError):
+    """A file cannot be written; what was there before is untouched."""
+
+
 class FormatError(LPLRError, ValueError):
     """An index file is not what FORMAT.md promises; each subclass names one defect."""
 

@@ -1,0 +1,80 @@
+"""Writing a file so that it is either there as a whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from lplr_index.errors import WriteError
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Yield a binary file, open for reading and writing, that becomes ``path`` when the block ends well.
+
+    The bytes go to a hidden temporary file in the same folder, are forced to the disk, and take the place of ``path``
+    in one step. If the block raises, the temporary file is removed and whatever ``path`` held stays as it was.
+    A link is followed: the file it points to is replaced. The permissions of a file that is replaced are kept.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file to create or replace. Its folder must exist.
+
+    Raises
+    ------
+    WriteError
+        If the folder is missing or not writable, ``path`` is not a regular file, or the disk refuses the bytes.
+        An OSError raised inside the block counts as such a refusal; every other exception passes through.
+    """
+    target = _target(path)
+    # The name owes nothing to the target's, which may already be as long as the file system allows.
+    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        # Not tempfile: its files are readable by their owner only, and the finished file would stay so.
+        with temporary.open("x+b") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        if target.exists():
+            shutil.copymode(target, temporary)
+        temporary.replace(target)
+        _sync_folder(target.parent)
+    except WriteError:
+        raise
+    except OSError as err:
+        raise WriteError(f"cannot write {path}: {err.strerror or err}") from err
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    try:
+        target = Path(os.path.realpath(os.fspath(path)))
+        if not target.parent.is_dir():
+            raise WriteError(f"cannot write {path}: there is no folder {target.parent}")
+        # Renaming over a device such as /dev/null would replace the device.
+        if target.exists() and not target.is_file():
+            raise WriteError(f"cannot write {path}: it is there and is not a regular file")
+    except (TypeError, ValueError) as err:  # not a path, or one with a zero byte in it
+        raise WriteError(f"cannot write {path!r}: {err}") from err
+    return target
+
+
+def _sync_folder(folder: Path) -> None:
+    """Force the new name to the disk, on systems where a folder can be opened for that."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    # Some network file systems refuse to sync a folder. The file itself is on the disk by now.
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
