@@ -1,0 +1,69 @@
+# Every target sets up what it needs in .venv; all a machine must have is Python 3.11 or newer and make.
+
+PYTHON ?= python3
+# Where nobody names an interpreter, the first of these that is new enough is taken.
+ifeq ($(origin PYTHON),file)
+PYTHON := python3 python3.14 python3.13 python3.12 python3.11
+endif
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+# What each kind of work needs beside the package: `make demo` needs $(demo_needs), and so on.
+demo_needs := --editable '.[eval,files]'
+test_needs := $(demo_needs) --group test
+lint_needs := $(demo_needs) --group lint
+all_needs := --editable '.[all]' --group dev
+
+.PHONY: help demo test test-all lint bench clean
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: $(VENV)/.for-demo ## build, search and compare indexes of real embeddings; results in demo_output/
+	@$(BIN)/lplr-index demo --output demo_output
+
+# The command pytest, not `python -m pytest`: that would put the repository's datasets/ on the import path,
+# where Hugging Face's package of this name is looked for.
+test: $(VENV)/.for-test ## run the tests; ARGS="tests/test_bits.py -x" goes to pytest
+	@$(BIN)/pytest -m "not slow and not torch" $(ARGS)
+
+test-all: $(VENV)/.for-all ## run also the slow tests and those that need torch
+	@$(BIN)/pytest $(ARGS)
+
+lint: $(VENV)/.for-lint ## check style, layout and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(VENV)/.for-demo ## run every benchmark, one after the other
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+clean: ## remove what was made here: the environment, the demo's output, caches
+	rm -rf $(VENV) demo_output build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find lplr_index tests benchmarks datasets -name __pycache__ -prune -exec rm -rf {} +
+
+# A stamp is newer than pyproject.toml when everything that pyproject.toml asks for is installed.
+$(VENV)/.for-%: $(VENV)/.created pyproject.toml
+	@echo "Installing what 'make $*' needs into $(VENV), which takes a few minutes the first time"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $($*_needs)
+	@touch $@
+
+$(VENV)/.created:
+	@for python in $(PYTHON); do \
+		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; python=; \
+	done; \
+	if [ -z "$$python" ]; then \
+		echo "lplr_index needs Python 3.11 or newer, found none as '$(PYTHON)': make PYTHON=/path/to/python3" >&2; \
+		exit 1; \
+	fi; \
+	if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
+		echo "$$python lacks the module venv: install it (Debian and Ubuntu: apt install python3-venv)" >&2; \
+		exit 1; \
+	fi; \
+	"$$python" -m venv $(VENV)
+	@# dependency groups came with pip 25.1
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@touch $@
