@@ -15,12 +15,12 @@ test_needs := $(demo_needs) --group test
 lint_needs := $(demo_needs) --group lint
 all_needs := --editable '.[all]' --group dev
 
-.PHONY: help demo test test-all lint bench clean
+.PHONY: help demo test test-all test-oldest lint bench clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 help: ## list these targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: $(VENV)/.for-demo ## build, search and compare indexes of real embeddings; results in demo_output/
 	@$(BIN)/lplr-index demo --output demo_output
@@ -33,6 +33,12 @@ test: $(VENV)/.for-test ## run the tests; ARGS="tests/test_bits.py -x" goes to p
 test-all: $(VENV)/.for-all ## run also the slow tests and those that need torch
 	@$(BIN)/pytest $(ARGS)
 
+# Old packages have no wheels for new interpreters: make test-oldest PYTHON=python3.11
+test-oldest: ## run the tests with the oldest versions that pyproject.toml allows
+	@mkdir -p .venv-oldest
+	@grep -o '"[a-z][a-z0-9-]*>=[0-9.]*"' pyproject.toml | tr -d '"' | sed 's/>=/==/' | sort -u >.venv-oldest/constraints.txt
+	@PIP_CONSTRAINT=$(CURDIR)/.venv-oldest/constraints.txt $(MAKE) --no-print-directory test VENV=.venv-oldest
+
 lint: $(VENV)/.for-lint ## check style, layout and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -42,8 +48,8 @@ bench: $(VENV)/.for-demo ## run every benchmark, one after the other
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
 clean: ## remove what was made here: the environment, the demo's output, caches
-	rm -rf $(VENV) demo_output build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	find lplr_index tests benchmarks datasets -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf $(VENV) .venv-oldest demo_output build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # A stamp is newer than pyproject.toml when everything that pyproject.toml asks for is installed.
 $(VENV)/.for-%: $(VENV)/.created pyproject.toml
