@@ -50,7 +50,8 @@ def low_rank_vectors(n: int, d: int, *, intrinsic: int = 10, seed: int = 0) -> F
     noisy = bent + 0.1 * rng.standard_normal((n, d))
     axes, _ = np.linalg.qr(rng.standard_normal((d, d)))
     decay = np.arange(1, d + 1) ** -0.5
-    return ((noisy * decay) @ axes + 0.1 * rng.standard_normal(d)).astype(np.float32)
+    centred = (noisy * decay) @ axes * rng.lognormal(sigma=0.25, size=(n, 1))
+    return (centred + 0.1 * rng.standard_normal(d)).astype(np.float32)
 
 
 @pytest.fixture
