@@ -84,6 +84,20 @@ def as_ids(ids: Any, n: int | None = None, *, name: str = "ids") -> IdArray:
     return np.ascontiguousarray(a, dtype=np.int64)
 
 
+def as_codes(codes: Any, code_size: int) -> ByteMatrix:
+    """Return ``codes`` as a C-contiguous uint8 array of shape (n, code_size).
+
+    Raises
+    ------
+    InputError
+        If it has another dtype or width.
+    """
+    a = np.asarray(codes)
+    if a.dtype != np.uint8 or a.ndim != 2 or a.shape[1] != code_size:
+        raise InputError(f"expected codes of shape (n, {code_size}) and dtype uint8, got {a.dtype} of shape {a.shape}")
+    return np.ascontiguousarray(a)
+
+
 def as_integer(value: Any, name: str, *, least: int = 0, most: int | None = None) -> int:
     """Return ``value`` as an int between ``least`` and ``most``.
 

@@ -20,6 +20,10 @@ class NotTrainedError(LPLRError, RuntimeError):
     """The index needs ``train`` before this call."""
 
 
+class ZeroVectorWarning(UserWarning):
+    """Cosine was asked of vectors of length zero; they score zero with everything."""
+
+
 class UnknownIdError(LPLRError, KeyError):
     """An id was asked for that the index does not hold."""
 

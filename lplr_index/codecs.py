@@ -1,0 +1,260 @@
+"""How a row of L becomes bits, and what those bits are worth to a query.
+
+``Codec`` is what the index asks of a code; a new code (a trellis, say) is one more class with these methods, trained in
+``training.py`` and written by ``storage.py`` under its name.
+``ScalarCodec`` codes every column by itself: uniform levels as in the paper, or Lloyd-Max levels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lplr_index.allocation import pack_fields
+from lplr_index.arrays import ByteMatrix, FloatMatrix
+from lplr_index.errors import InputError
+
+
+
+class QueryTables(NamedTuple):
+    """What <y, l> is made of, for nq projected queries: one table of 16 entries a nibble.
+
+    Attributes
+    ----------
+    exact : ndarray of shape (nq, nibbles, 16), float32
+        Partial scores; with ``split`` they add up to <y, l>.
+    split : ndarray of shape (nq, splits, 256), float32
+        Partial scores of the columns whose code spans several nibbles, by code.
+    bounds : ndarray of shape (nq, (nibbles + heavy) * 16), uint8
+        Upper bounds: <y, l> <= base + scale * (low digits + 64 * high digits of the first ``heavy`` nibbles).
+    scale, base : ndarray of shape (nq,), float64
+        See ``bounds``.
+    size : ndarray of shape (nq,), float64
+        Sum of the largest magnitudes of the tables: what rounding errors are relative to.
+    """
+
+    exact: npt.NDArray[np.float32]
+    split: npt.NDArray[np.float32]
+    bounds: npt.NDArray[np.uint8]
+    scale: npt.NDArray[np.float64]
+    base: npt.NDArray[np.float64]
+    size: npt.NDArray[np.float64]
+
+
+class Codec(Protocol):
+    """A code for rows of L (n, m): ``nbytes`` bytes a row, decoded by looking up nibbles."""
+
+    @property
+    def m(self) -> int:
+        """Columns of L."""
+
+    @property
+    def nibbles(self) -> int:
+        """Nibbles of a row's code, an even number."""
+
+    @property
+    def heavy(self) -> int:
+        """Leading nibbles whose bounds have two digits: a multiple of four, or all."""
+
+    @property
+    def split_fields(self) -> npt.NDArray[np.int32]:
+        """Where codes lie that span several nibbles, (fields, 5): split, nibble, shift, mask, shift in the code."""
+
+    def encode(self, Y: FloatMatrix) -> ByteMatrix:
+        """Codes (n, nibbles / 2) of the rows of Y (n, m)."""
+
+    def decode(self, codes: ByteMatrix) -> FloatMatrix:
+        """Rows of L (n, m) of codes (n, nibbles / 2)."""
+
+    def query_tables(self, y: FloatMatrix) -> QueryTables:
+        """Tables for projected queries y (nq, m)."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScalarCodec:
+    """Each column of L by itself, on its own sorted levels.
+
+    Attributes
+    ----------
+    bits : ndarray of shape (m,), uint8
+        Bits of each column, 1 to 8.
+    levels : ndarray of shape (sum of 2**bits,), float32
+        The levels of column 0, of column 1, ..., each sorted.
+    fields : ndarray of shape (fields, 5), int32
+        Where the bits of each code lie: column, nibble, shift in the nibble, mask, shift in the code.
+    nibbles : int
+        Nibbles of a row's code, an even number.
+    """
+
+    bits: npt.NDArray[np.uint8]
+    levels: npt.NDArray[np.float32]
+    fields: npt.NDArray[np.int32]
+    nibbles: int
+
+    @classmethod
+    def build(
+        cls, levels: list[npt.NDArray[np.float32]], spread: npt.NDArray[np.float64], nbytes: int | None = None
+    ) -> ScalarCodec:
+        """Lay out codes for given levels.
+
+        Parameters
+        ----------
+        levels : list of m arrays
+            Sorted levels of each column, 2 to 256 of them, a power of two.
+        spread : ndarray of shape (m,)
+            Typical magnitude of a query in each column; nibbles are ordered by what they add to a score.
+        nbytes : int, optional
+            Bytes a code must have; as few as possible where None.
+        """
+        bits = np.array([len(column).bit_length() - 1 for column in levels], np.uint8)
+        fields = pack_fields(bits)
+        used = int(fields[:, 1].max()) + 1
+        nibbles = used + used % 2 if nbytes is None else 2 * nbytes
+        flat = np.concatenate(levels).astype(np.float32)
+        draft = cls(bits, flat, fields, nibbles)
+        weight = np.zeros(nibbles)
+        np.add.at(weight, fields[:, 1], np.ptp(draft._values[1], axis=1) * spread[fields[:, 0]])
+        order = np.argsort(-weight, kind="stable")
+        place = np.empty(nibbles, np.int32)
+        place[order] = np.arange(nibbles)
+        fields[:, 1] = place[fields[:, 1]]
+        return cls(bits, flat, fields, nibbles)
+
+    @property
+    def m(self) -> int:
+        """Columns of L."""
+        return len(self.bits)
+
+    @property
+    def heavy(self) -> int:
+        """Leading nibbles whose bounds have two digits: the heaviest quarter."""
+        return min(self.nibbles, max(4, self.nibbles // 16 * 4))
+
+    @cached_property
+    def starts(self) -> npt.NDArray[np.int64]:
+        """Where each column's levels start in ``levels``, and their number, (m + 1,)."""
+        return np.concatenate([[0], np.cumsum(1 << self.bits.astype(np.int64))])
+
+    @cached_property
+    def split_fields(self) -> npt.NDArray[np.int32]:
+        """The fields of columns that have several, the column counted among the split ones."""
+        split = self._split_columns
+        several = self.fields[np.isin(self.fields[:, 0], split)].copy()
+        several[:, 0] = np.searchsorted(split, several[:, 0])
+        return np.ascontiguousarray(several)
+
+    def encode(self, Y: FloatMatrix) -> ByteMatrix:
+        """Codes (n, nibbles / 2) of the nearest levels of Y (n, m) float32, C-contiguous."""
+        from lplr_index.kernels import codes as kernel
+
+        edges, starts = self._edges
+        out = np.empty((len(Y), self.nibbles // 2), np.uint8)
+        kernel.encode(Y, edges, starts, self.fields, out)
+        return out
+
+    def decode(self, codes: ByteMatrix) -> FloatMatrix:
+        """Rows of L (n, m) float32 of codes (n, nibbles / 2) uint8."""
+        from lplr_index.kernels import codes as kernel
+
+        L = np.empty((len(codes), self.m), np.float32)
+        kernel.decode(codes, self.levels, self.starts, self.fields, L)
+        return L
+
+    def column_codes(self, codes: ByteMatrix) -> ByteMatrix:
+        """The number of each column's level, (n, m) uint8, of codes (n, nibbles / 2)."""
+        from lplr_index.kernels import codes as kernel
+
+        numbers = np.arange(self.starts[-1]) - np.repeat(self.starts[:-1], np.diff(self.starts))
+        out = np.empty((len(codes), self.m), np.float32)
+        kernel.decode(codes, numbers.astype(np.float32), self.starts, self.fields, out)
+        return out.astype(np.uint8)
+
+    def query_tables(self, y: FloatMatrix) -> QueryTables:
+        """Tables for projected queries y (nq, m) float32, C-contiguous."""
+        from lplr_index.kernels import codes as kernel
+
+        single, up, down = self._values
+        nq, shape = len(y), (len(y), self.nibbles, 16)
+        exact = np.empty(shape, np.float32)
+        kernel.tables(y, self.fields, single, single, exact)
+        upper = exact
+        split = np.zeros((nq, len(self._split_columns), 256), np.float32)
+        if len(self._split_columns):
+            upper = np.empty(shape, np.float32)
+            kernel.tables(y, self.fields, up, down, upper)
+            for s, j in enumerate(self._split_columns.tolist()):
+                split[:, s, : len(self._column(j))] = y[:, j, None] * self._column(j)
+        bounds = np.empty((nq, (self.nibbles + self.heavy) * 16), np.uint8)
+        scale, base = np.empty(nq), np.empty(nq)
+        kernel.quantize_tables(upper, self.heavy, bounds, scale, base)
+        size = np.abs(upper).max(axis=2).sum(axis=1, dtype=np.float64) + np.abs(split).max(axis=2).sum(axis=1)
+        return QueryTables(exact, split, bounds, scale, base, size)
+
+    def check(self) -> None:
+        """Raise InputError unless the parts fit together, for codecs that come from a file."""
+        m, levels = self.m, self.starts[-1]
+        column, nibble, shift, mask, code_shift = self.fields.T.astype(np.int64)
+        sound = (
+            m > 0
+            and bool(((self.bits >= 1) & (self.bits <= 8)).all())
+            and len(self.levels) == levels
+            and bool(np.isfinite(self.levels).all())
+            and bool((column >= 0).all() and (column < m).all() and (np.diff(column) >= 0).all())
+            and bool((nibble >= 0).all() and (nibble < self.nibbles).all())
+            and bool(np.isin(mask, [1, 3, 7, 15]).all() and (shift >= 0).all() and ((mask << shift) <= 15).all())
+            and bool((code_shift >= 0).all() and ((mask << code_shift) < (1 << self.bits[column].astype(int))).all())
+            and self.nibbles % 2 == 0
+        )
+        if not sound:
+            raise InputError("expected a codec whose columns, levels, fields and phases fit together, got one that is not")
+
+    def _column(self, j: int) -> npt.NDArray[np.float32]:
+        """The levels of one column."""
+        return self.levels[self.starts[j] : self.starts[j + 1]]
+
+    @cached_property
+    def _split_columns(self) -> npt.NDArray[np.int64]:
+        """Columns whose code spans several nibbles."""
+        columns, counts = np.unique(self.fields[:, 0], return_counts=True)
+        return columns[counts > 1].astype(np.int64)
+
+    @cached_property
+    def _edges(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """Midpoints between the levels of each column, and where each column's start."""
+        middles = [(self._column(j)[1:] + self._column(j)[:-1]) / np.float32(2) for j in range(self.m)]
+        return np.concatenate(middles).astype(np.float32), self.starts - np.arange(self.m + 1)
+
+    @cached_property
+    def _values(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """What each field value adds to its column of l: exactly, and at most and at least where columns are split.
+
+        A code in one nibble adds its level. Of a code in several, the lower fields add their mean effect, and the top
+        field the most (least) that can remain over all codes it begins: so the sum bounds the level from above (below),
+        closely where levels are evenly spaced.
+        """
+        exact = np.zeros((len(self.fields), 16), np.float32)
+        up, down = exact.copy(), exact.copy()
+        split = set(self._split_columns.tolist())
+        for j in range(self.m):
+            rows = np.flatnonzero(self.fields[:, 0] == j)
+            level = self._column(j).astype(np.float64)
+            if j not in split:
+                exact[rows[0], : len(level)] = up[rows[0], : len(level)] = down[rows[0], : len(level)] = level
+                continue
+            code = np.arange(len(level))
+            rest = level.copy()
+            for f in rows[1:]:
+                part = (code >> self.fields[f, 4]) & self.fields[f, 3]
+                effect = np.array([level[part == v].mean() for v in range(self.fields[f, 3] + 1)]) - level.mean()
+                effect32 = effect.astype(np.float32)
+                up[f, : len(effect)] = down[f, : len(effect)] = effect32
+                rest -= effect32[part]
+            top = code >> self.fields[rows[0], 4]
+            for v in range(self.fields[rows[0], 3] + 1):
+                up[rows[0], v] = np.nextafter(np.float32(rest[top == v].max()), np.float32(np.inf))
+                down[rows[0], v] = np.nextafter(np.float32(rest[top == v].min()), np.float32(-np.inf))
+        return exact, up, down

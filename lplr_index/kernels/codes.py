@@ -1,0 +1,165 @@
+"""Rows to codes and back: nearest level of each column, fields packed into nibbles, rows woven into blocks of 32.
+
+This file is an island: it imports nothing of this package. numba's cache does not see edits in other files.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+BLOCK = 32  # rows of one block, as in scan.py
+_DIGIT = 64  # base of the two digits of a heavy table entry
+_HIGH_MOST = 126  # largest high digit, so that two of them, rounded up, fit in a byte
+_PAIR_MOST = 253  # sum of two low digits before they are rounded up
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def encode(Y: Any, edges: Any, starts: Any, fields: Any, codes: Any) -> None:
+    """Code each entry of Y (n, m) float32 by its nearest level and pack the codes into ``codes`` (n, bytes) uint8.
+
+    ``edges[starts[j]:starts[j + 1]]`` are the sorted midpoints between the levels of column j; a value on a midpoint
+    takes the lower level. ``fields`` (fields, 5) int32: column, nibble, shift in the nibble, mask, shift in the code.
+    """
+    n, m = Y.shape
+    row = np.empty(m, np.int64)
+    codes[:, :] = 0
+    for i in range(n):
+        for j in range(m):
+            value, low, high = Y[i, j], starts[j], starts[j + 1]
+            while low < high:
+                middle = (low + high) >> 1
+                if edges[middle] < value:
+                    low = middle + 1
+                else:
+                    high = middle
+            row[j] = low - starts[j]
+        for f in range(fields.shape[0]):
+            part = (row[fields[f, 0]] >> fields[f, 4]) & fields[f, 3]
+            codes[i, fields[f, 1] >> 1] |= np.uint8(part << (fields[f, 2] + 4 * (fields[f, 1] & 1)))
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def decode(codes: Any, levels: Any, starts: Any, fields: Any, L: Any) -> None:
+    """Turn packed ``codes`` (n, bytes) uint8 into levels L (n, m) float32; column j's start at ``levels[starts[j]]``."""
+    n, m = L.shape
+    row = np.empty(m, np.int64)
+    for i in range(n):
+        row[:] = 0
+        for f in range(fields.shape[0]):
+            nibble = (codes[i, fields[f, 1] >> 1] >> (4 * (fields[f, 1] & 1))) & 15
+            row[fields[f, 0]] |= ((nibble >> fields[f, 2]) & fields[f, 3]) << fields[f, 4]
+        for j in range(m):
+            L[i, j] = levels[starts[j] + row[j]]
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def weave(rows: Any, first: int, nibbles: int, blocks: Any) -> None:
+    """Write ``rows`` (n, code_size) uint8 into ``blocks`` (blocks, 32 * code_size) as rows ``first``, ``first`` + 1, ...
+
+    The first ``nibbles`` / 2 bytes of a row are nibbles, low one first. Each byte after them is a scalar's: one byte
+    (the gain) lies in a run of 32, two bytes (the norm) side by side in a run of 64. See scan.py for the picture.
+    """
+    size = rows.shape[1]
+    half = nibbles >> 1
+    paired = (size - half) & ~1  # an odd scalar byte is the gain and comes first
+    for i in range(rows.shape[0]):
+        block = blocks[(first + i) // BLOCK]
+        r = (first + i) % BLOCK
+        spot, high = 2 * (r & 7) + ((r >> 3) & 1), 4 * (r >> 4)
+        keep = np.uint8(0xF0 >> high)
+        for c in range(half):
+            low = np.uint8(rows[i, c] & 15) << high
+            upper = np.uint8(rows[i, c] >> 4) << high
+            block[32 * c + spot] = np.uint8((block[32 * c + spot] & keep) | low)
+            block[32 * c + 16 + spot] = np.uint8((block[32 * c + 16 + spot] & keep) | upper)
+        for c in range(half, size - paired):
+            block[BLOCK * c + r] = rows[i, c]
+        for c in range(size - paired, size, 2):
+            block[BLOCK * c + 2 * r] = rows[i, c]
+            block[BLOCK * c + 2 * r + 1] = rows[i, c + 1]
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def unweave(blocks: Any, which: Any, nibbles: int, rows: Any) -> None:
+    """Read rows ``which`` (n,) int64 of ``blocks`` (blocks, 32 * code_size) into ``rows`` (n, code_size) uint8."""
+    size = rows.shape[1]
+    half = nibbles >> 1
+    paired = (size - half) & ~1
+    for i in range(which.shape[0]):
+        block = blocks[which[i] // BLOCK]
+        r = which[i] % BLOCK
+        spot, high = 2 * (r & 7) + ((r >> 3) & 1), 4 * (r >> 4)
+        for c in range(half):
+            low = (block[32 * c + spot] >> high) & 15
+            upper = (block[32 * c + 16 + spot] >> high) & 15
+            rows[i, c] = np.uint8(low | (upper << 4))
+        for c in range(half, size - paired):
+            rows[i, c] = block[BLOCK * c + r]
+        for c in range(size - paired, size, 2):
+            rows[i, c] = block[BLOCK * c + 2 * r]
+            rows[i, c + 1] = block[BLOCK * c + 2 * r + 1]
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def row_norms(L: Any, T: Any, shift: Any, base: float, norms: Any) -> None:
+    """``norms`` (n,) float64 = |mu + l R| of each row, from L (n, m), T = L (R R^T) and shift = 2 R mu (m,); base = |mu|^2."""
+    for i in range(L.shape[0]):
+        total = base
+        for j in range(L.shape[1]):
+            total += np.float64(L[i, j]) * (np.float64(T[i, j]) + shift[j])
+        norms[i] = np.sqrt(max(total, 0.0))
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def tables(Y: Any, fields: Any, up: Any, down: Any, out: Any) -> None:
+    """``out`` (nq, nibbles, 16) float32: what each nibble value adds to <y, l>, summed over its fields.
+
+    ``up`` (fields, 16) float32 is what a field's value adds to its column of l where y >= 0, ``down`` where y < 0.
+    """
+    out[:, :, :] = 0
+    for q in range(Y.shape[0]):
+        for f in range(fields.shape[0]):
+            y = Y[q, fields[f, 0]]
+            values = up[f] if y >= 0 else down[f]
+            for v in range(16):
+                out[q, fields[f, 1], v] += y * values[(v >> fields[f, 2]) & fields[f, 3]]
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def quantize_tables(upper: Any, heavy: int, out: Any, scale: Any, base: Any) -> None:
+    """Round tables of upper bounds (nq, nibbles, 16) up to bytes: their sum <= base + scale * (low + 64 * high).
+
+    ``out`` (nq, (nibbles + heavy) * 16) uint8 holds the low digits of all nibbles, then the high digits of the first
+    ``heavy`` ones (a multiple of four, or all); the others have low digits only. The scan adds the bytes of columns
+    c and c + 2 of each four before it widens them, so such a pair must stay within a byte: that, or the range of the
+    heavy ones, sets ``scale``. One scale for all is what makes the bounds tightest. ``scale``, ``base`` (nq,) float64.
+    """
+    nibbles = upper.shape[1]
+    span = np.empty(nibbles + 2)
+    span[nibbles:] = 0.0
+    for q in range(upper.shape[0]):
+        base[q] = 0.0
+        step = 0.0
+        for c in range(nibbles):
+            least = np.float64(upper[q, c].min())
+            span[c] = np.float64(upper[q, c].max()) - least
+            base[q] += least
+        for c in range(heavy):
+            step = max(step, span[c] / (_DIGIT * _HIGH_MOST))
+        for c in range(heavy, nibbles):
+            if c % 4 < 2:
+                step = max(step, (span[c] + span[c + 2]) / _PAIR_MOST)
+        scale[q] = step
+        for c in range(nibbles):
+            least = np.float64(upper[q, c].min())
+            for v in range(16):
+                units = 0
+                if step > 0:
+                    units = np.int64(np.ceil((np.float64(upper[q, c, v]) - least) / step))
+                if c < heavy:
+                    out[q, 16 * (nibbles + c) + v] = units // _DIGIT
+                    units %= _DIGIT
+                out[q, 16 * c + v] = units

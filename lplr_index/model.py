@@ -1,0 +1,170 @@
+"""What training learns, and all an index needs beside the rows: A ~ 1 mu^T + L R, and the code of L.
+
+A row's bytes are its code, then its scalars: one byte of gain where the method has one, and under L2 two bytes of
+squared norm. Its reconstruction is g (mu + l R).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lplr_index.arrays import ByteMatrix, FloatMatrix
+from lplr_index.basis import right_inverse
+from lplr_index.codecs import ScalarCodec
+from lplr_index.errors import InputError
+from lplr_index.linalg import single_threaded
+from lplr_index.products import Product
+
+_GAIN_MOST = 255
+_HALF_MOST = 65504.0  # largest float16
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A trained factorization, the same for every row.
+
+    Attributes
+    ----------
+    mu : ndarray of shape (d,), float32
+        The centre; zeros for the published methods, which do not centre.
+    R : ndarray of shape (m, d), float32, or None
+        The right factor; the identity where None (``nq``).
+    encoder : ndarray of shape (d, m), float32, or None
+        l = Q((x - mu) encoder); the right inverse of R (the least-squares solution for l) where None.
+    codec : ScalarCodec
+        The code of rows of L.
+    gain_step : float
+        Gains are stored as multiples of it, in one byte; 0 where rows have no gain.
+    norm_unit, norm_base : float
+        The squared norm of a reconstruction is ``norm_base`` plus a float16 multiple of ``norm_unit``; where rows have
+        no norm the unit is 0. Norms of a collection lie close together, so the base makes two bytes precise.
+    """
+
+    mu: npt.NDArray[np.float32]
+    R: FloatMatrix | None
+    encoder: FloatMatrix | None
+    codec: ScalarCodec
+    gain_step: float = 0.0
+    norm_unit: float = 0.0
+    norm_base: float = 0.0
+
+    @property
+    def d(self) -> int:
+        """Dimension of the vectors."""
+        return len(self.mu)
+
+    @property
+    def code_size(self) -> int:
+        """Bytes of a row, scalars included."""
+        return self.codec.nibbles // 2 + (1 if self.gain_step else 0) + (2 if self.norm_unit else 0)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what does not grow with the rows."""
+        arrays = (self.mu, self.R, self.encoder, self.codec.bits, self.codec.levels, self.codec.fields)
+        return sum(a.nbytes for a in arrays if a is not None)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of everything that decides what codes mean; indexes merge only where it is the same."""
+        hashed = hashlib.sha256(np.array([self.gain_step, self.norm_unit, self.norm_base, self.codec.nibbles]).tobytes())
+        codec = self.codec
+        for a in (self.mu, self.R, self.encoder, codec.bits, codec.levels, codec.fields):
+            hashed.update(b"-" if a is None else repr(a.shape).encode() + np.ascontiguousarray(a).tobytes())
+        return hashed.hexdigest()
+
+    def check(self) -> None:
+        """Raise InputError unless the parts fit together, for models that come from a file."""
+        d, m = self.d, self.codec.m
+        shapes = {"mu": (self.mu, (d,)), "R": (self.R, (m, d)), "encoder": (self.encoder, (d, m))}
+        for name, (a, shape) in shapes.items():
+            if a is not None and (a.shape != shape or not np.isfinite(a).all()):
+                raise InputError(f"expected {name} finite and of shape {shape}, got shape {a.shape}")
+        if self.R is None and m != d:
+            raise InputError(f"expected {d} columns where R is the identity, got {m}")
+        if not all(np.isfinite(step) and step >= 0 for step in (self.gain_step, self.norm_unit, self.norm_base)):
+            raise InputError(f"expected finite scalar steps >= 0, got {self.gain_step}, {self.norm_unit}, {self.norm_base}")
+
+    def project(self, xq: FloatMatrix) -> FloatMatrix:
+        """y = R q of each query: (nq, d) to (nq, m)."""
+        return xq if self._projection is None else self._projection(xq)
+
+    def offsets(self, xq: FloatMatrix) -> npt.NDArray[np.float64]:
+        """<q, mu> of each query, (nq,)."""
+        return (xq * self.mu).sum(axis=1, dtype=np.float64)
+
+    def encode(self, x: FloatMatrix) -> ByteMatrix:
+        """The bytes (n, code_size) of rows x (n, d): code, gain, norm."""
+        Y = self._encoding(x - self.mu if self._centred else x) if self._encoding else x
+        codes = self.codec.encode(np.ascontiguousarray(Y))
+        parts: list[npt.NDArray[Any]] = [codes]
+        if self.gain_step or self.norm_unit:
+            norms = self.norms(self.codec.decode(codes))
+            if self.gain_step:
+                gains = self.quantize_gains(x, norms)
+                parts.append(gains[:, None])
+                norms = norms * (gains * self.gain_step)
+            if self.norm_unit:
+                halves = np.clip((norms**2 - self.norm_base) / self.norm_unit, -_HALF_MOST, _HALF_MOST).astype("<f2")
+                parts.append(halves[:, None].view(np.uint8))
+        return np.ascontiguousarray(np.concatenate(parts, axis=1))
+
+    def decode(self, codes: ByteMatrix) -> FloatMatrix:
+        """Reconstructions (n, d) of rows' bytes (n, code_size)."""
+        half = self.codec.nibbles // 2
+        L = self.codec.decode(np.ascontiguousarray(codes[:, :half]))
+        x = L if self._reconstruction is None else self._reconstruction(L)
+        if self._centred:
+            x = x + self.mu
+        if self.gain_step:
+            x = x * (codes[:, half : half + 1] * np.float32(self.gain_step))
+        return np.ascontiguousarray(x, dtype=np.float32)
+
+    def quantize_gains(self, x: FloatMatrix, norms: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+        """One byte of |x| / |x_hat| a row; zero, and so a score of zero, exactly for rows x of length zero."""
+        lengths = np.sqrt(np.square(x, dtype=np.float64).sum(axis=1))
+        wanted = np.divide(lengths, norms, out=np.full(len(x), np.inf), where=norms > 0) / self.gain_step
+        return np.where(lengths > 0, np.clip(np.rint(wanted), 1, _GAIN_MOST), 0).astype(np.uint8)
+
+    def norms(self, L: FloatMatrix) -> npt.NDArray[np.float64]:
+        """|mu + l R| of each row, (n,), without forming the reconstructions."""
+        from lplr_index.kernels import codes as kernel
+
+        norms = np.empty(len(L))
+        T, shift, base = self._gram
+        kernel.row_norms(L, L if T is None else T(L), shift, base, norms)
+        return norms
+
+    @cached_property
+    def _centred(self) -> bool:
+        return bool(self.mu.any())
+
+    @cached_property
+    def _projection(self) -> Product | None:
+        return None if self.R is None else Product(self.R.T)
+
+    @cached_property
+    def _reconstruction(self) -> Product | None:
+        return None if self.R is None else Product(self.R)
+
+    @cached_property
+    def _encoding(self) -> Product | None:
+        if self.R is None:
+            return None
+        return Product(right_inverse(self.R) if self.encoder is None else self.encoder)
+
+    @cached_property
+    def _gram(self) -> tuple[Product | None, npt.NDArray[np.float64], float]:
+        """L to L (R R^T), 2 R mu and |mu|^2."""
+        mu = self.mu.astype(np.float64)
+        if self.R is None:
+            return None, 2 * mu, float(mu @ mu)
+        R = self.R.astype(np.float64)
+        with single_threaded():
+            return Product((R @ R.T).astype(np.float32)), 2 * (R @ mu), float(mu @ mu)

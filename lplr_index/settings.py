@@ -1,0 +1,125 @@
+"""What an index was asked to be, checked, and the bytes that follow from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lplr_index.arrays import as_integer
+from lplr_index.errors import InputError
+from lplr_index.metric import parse_metric
+
+METHODS = ("auto", "lplr", "lsvd", "dsvd", "nq")
+MOST_DIMENSIONS = 1 << 16
+_MOST_BITS = 8.0
+_GAIN_BYTES = 1  # of auto
+_NORM_BYTES = 2  # under L2
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The arguments of an index, with what was left open filled in.
+
+    Attributes
+    ----------
+    d : int
+        Dimension of the vectors.
+    metric, method : str
+        As given.
+    rank, nbits, nbits_R : int
+        Columns of L, bits of its entries and of R's, for the published methods; 0 for ``auto``, which chooses.
+    code_bytes : int
+        Bytes of a row's code.
+    code_size : int
+        Bytes of a row: code and scalars.
+    seed : int
+        Of everything random.
+    """
+
+    d: int
+    metric: str
+    method: str
+    rank: int
+    nbits: int
+    nbits_R: int
+    code_bytes: int
+    code_size: int
+    seed: int
+
+    @classmethod
+    def of(
+        cls, d: int, bits: float, metric: str, method: str, rank: int | None, nbits: int | None, nbits_R: int, seed: int
+    ) -> Settings:
+        """Check arguments and fill in what is left open; ``metric`` is already a name.
+
+        Raises
+        ------
+        InputError
+            If one is out of range, or the budget leaves no room for codes.
+        """
+        d = as_integer(d, "d", least=1, most=MOST_DIMENSIONS)
+        seed = as_integer(seed, "seed", most=2**63 - 1)
+        if method not in METHODS:
+            raise InputError(f"expected method to be one of {', '.join(METHODS)}, got {method!r}")
+        if isinstance(bits, bool) or not isinstance(bits, (int, float)) or not 0 < bits <= _MOST_BITS:
+            raise InputError(f"expected bits to be a number above 0, at most {_MOST_BITS:g}, got {bits!r}")
+        norm = _NORM_BYTES if metric == "l2" else 0
+        if method == "auto":
+            if rank is not None or nbits is not None:
+                raise InputError("expected rank and nbits only for lplr, lsvd, dsvd and nq, got them for auto")
+            code_bytes = _budget(d, bits, norm + _GAIN_BYTES)
+            return cls(d, metric, method, 0, 0, 0, code_bytes, code_bytes + norm + _GAIN_BYTES, seed)
+        if nbits_R not in (*range(1, 9), 16, 32):
+            raise InputError(f"expected nbits_R to be 1 to 8, 16 or 32, got {nbits_R!r}")
+        rank, nbits = _published(d, bits, method, rank, nbits, norm)
+        code_bytes = -(-rank * nbits // 8)
+        return cls(d, metric, method, rank, nbits, int(nbits_R), code_bytes, code_bytes + norm, seed)
+
+
+    def check(self) -> None:
+        """Raise InputError unless the fields are what ``of`` makes of some arguments, for settings from a file."""
+        free = self.method == "auto"
+        again = Settings.of(
+            self.d,
+            8.0,
+            parse_metric(self.metric),
+            self.method,
+            None if free else self.rank,
+            None if free else self.nbits,
+            8 if free else self.nbits_R,
+            self.seed,
+        )
+        scalars = (_NORM_BYTES if self.metric == "l2" else 0) + (_GAIN_BYTES if free else 0)
+        code_bytes = as_integer(self.code_bytes, "code_bytes", least=1, most=again.code_bytes)
+        if self.code_size != code_bytes + scalars or not (free or again == self):
+            raise InputError(f"expected settings that follow from each other, got {self}")
+
+
+def _budget(d: int, bits: float, scalars: int) -> int:
+    """Bytes left for codes, floor(bits * d / 8) less the scalars."""
+    left = int(bits * d / 8) - scalars
+    if left < 1:
+        needed = 8 * (scalars + 1) / d
+        raise InputError(f"expected at least {needed:.4g} bits for d = {d} ({scalars + 1} bytes a row), got {bits:g}")
+    return left
+
+
+def _published(
+    d: int, bits: float, method: str, rank: int | None, nbits: int | None, norm: int
+) -> tuple[int, int]:
+    """Rank and bits of L's entries: as given, or what the budget buys."""
+    if nbits is not None:
+        nbits = as_integer(nbits, "nbits", least=1, most=8)
+    if method == "nq":
+        if rank not in (None, d):
+            raise InputError(f"expected no rank for nq, which keeps all {d} columns, got {rank!r}")
+        nbits = nbits or 8 * _budget(d, bits, norm) // d
+        if not nbits:
+            raise InputError(f"expected at least 1 bit a coordinate for nq, scalars not counted, got {bits:g}")
+        return d, nbits
+    nbits = nbits or (4 if bits <= 4 else 8)
+    if rank is not None:
+        return as_integer(rank, "rank", least=1, most=d), nbits
+    rank = min(d, 8 * _budget(d, bits, norm) // nbits)
+    if not rank:
+        raise InputError(f"expected enough bits for one column of {nbits} bits, got {bits:g} for d = {d}")
+    return rank, nbits

@@ -1,0 +1,57 @@
+"""One thread pool for everything: kernels release the GIL, so plain threads run them in parallel.
+
+There is no OpenMP here: numba's ``parallel=True`` aborts the interpreter when two Python threads enter it on a bare
+machine, and a second OpenMP beside torch's or faiss's is a known way to crash.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from lplr_index.arrays import as_integer
+
+T = TypeVar("T")
+
+_pools: dict[int, ThreadPoolExecutor] = {}
+
+
+def available() -> int:
+    """CPUs this process may run on."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        return os.cpu_count() or 1
+
+
+def as_threads(threads: Any) -> int:
+    """The number of threads a call may use: all available for None.
+
+    Raises
+    ------
+    InputError
+        If it is not a positive integer.
+    """
+    return available() if threads is None else as_integer(threads, "threads", least=1)
+
+
+def run(tasks: Iterable[Callable[[], T]], threads: int) -> list[T]:
+    """Run the tasks on at most ``threads`` threads and return their results in order."""
+    todo = list(tasks)
+    if threads == 1 or len(todo) < 2:
+        return [task() for task in todo]
+    pool = _pools.get(threads)
+    if pool is None:
+        pool = _pools.setdefault(threads, ThreadPoolExecutor(threads, thread_name_prefix="lplr_index"))
+    return list(pool.map(lambda task: task(), todo))
+
+
+def _forget() -> None:
+    """A forked child has none of its parent's threads; it starts pools of its own."""
+    _pools.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

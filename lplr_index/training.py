@@ -1,0 +1,131 @@
+"""How a model is learned from a sample of rows.
+
+``train_auto`` is the product's own method: centre, energy-ordered orthogonal basis, bits per column by reverse
+water-filling, Lloyd-Max levels per column, and R refitted by least squares against the quantized L, as LPLR does.
+``train_published`` takes a factorization of the paper as it stands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from lplr_index.allocation import water_fill
+from lplr_index.arrays import FloatMatrix
+from lplr_index.basis import energy_basis, right_inverse
+from lplr_index.codecs import ScalarCodec
+from lplr_index.errors import InputError
+from lplr_index.factorization import factorize
+from lplr_index.linalg import least_squares, single_threaded
+from lplr_index.lloyd import lloyd_max
+from lplr_index.model import Model
+from lplr_index.products import Product
+
+TRAIN_ROWS = 65536  # rows a model is learned from; more change the result in the third digit
+_RANKING_WEIGHT = 1.2  # water-filling on energy**1.2: a little more for the leading columns ranks better than least error
+_REFITS = 2  # of R against the quantized L, each followed by new levels
+_HEADROOM = 1.5  # largest gain that can be stored, relative to the largest usual one
+_TINY = 1e-30
+
+
+def train_auto(x: FloatMatrix, nbytes: int, *, norms: bool, seed: int) -> Model:
+    """Learn a model with codes of ``nbytes`` bytes and one byte of gain.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n, d), float32
+        The sample.
+    nbytes : int
+        Bytes of a row's code, scalars not counted.
+    norms : bool
+        Whether rows store their norm (L2).
+    seed : int
+        Of the randomized basis.
+    """
+    mu = x.mean(axis=0, dtype=np.float64).astype(np.float32)
+    A = x - mu
+    energies, basis = energy_basis(A, 8 * nbytes, seed)
+    bits = water_fill(energies**_RANKING_WEIGHT, 8 * nbytes)
+    order = np.argsort(-bits.astype(int), kind="stable")[: max(1, int((bits > 0).sum()))]
+    bits, encoder = np.maximum(bits[order], 1), np.ascontiguousarray(basis[:, order])
+    for _ in range(_REFITS):
+        Y = Product(encoder)(A)
+        levels = [lloyd_max(Y[:, j], int(b)) for j, b in enumerate(bits)]
+        codec = ScalarCodec.build(levels, Y.std(axis=0, dtype=np.float64), nbytes)
+        R = refit(codec.decode(codec.encode(Y)), A)
+        encoder = right_inverse(R)
+    return _with_scalars(Model(mu, R, None, codec), x, gains=True, norms=norms)
+
+
+def train_published(
+    x: FloatMatrix, method: str, rank: int, nbits: int, nbits_R: int, *, norms: bool, seed: int
+) -> Model:
+    """Take the paper's factorization of the sample: its encoder, its grid, its R rounded to ``nbits_R`` bits; no gain.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n, d), float32
+        The sample.
+    method : {"lplr", "lsvd", "dsvd", "nq"}
+        See ``factorize``.
+    rank, nbits, nbits_R : int
+        Rank (d for ``nq``), bits per entry of L and of R.
+    norms : bool
+        Whether rows store their norm (L2).
+    seed : int
+        Of the sketch.
+    """
+    rank = min(rank, len(x))
+    plain = method == "nq"
+    F = factorize(x, method, rank=None if plain else rank, nbits=nbits, nbits_R=nbits_R, seed=seed)
+    grid = F.quantizer_L.decode(np.tile(np.arange(1 << nbits, dtype=np.uint8)[:, None], (1, F.rank)))
+    levels = [np.ascontiguousarray(column, dtype=np.float32) for column in grid.T]
+    R, encoder = (None, None) if plain else (F.R, F.encoder)
+    spread = np.std(x if encoder is None else x @ encoder, axis=0, dtype=np.float64)
+    model = Model(np.zeros(x.shape[1], np.float32), R, encoder, ScalarCodec.build(levels, spread))
+    return _with_scalars(model, x, gains=False, norms=norms)
+
+
+def refit(L: FloatMatrix, A: FloatMatrix) -> FloatMatrix:
+    """R of least |A - L R|, rounded to float16 as files store it; (m, d) float32.
+
+    Notes
+    -----
+    Step 3 of LPLR (Saha, Srivastava & Pilanci 2023, algorithm 1).
+    """
+    with single_threaded():
+        return least_squares(L, A).astype(np.float16).astype(np.float32)
+
+
+def _with_scalars(model: Model, x: FloatMatrix, *, gains: bool, norms: bool) -> Model:
+    """Choose the steps in which gains and norms of rows like ``x`` are stored."""
+    probe = x[: 1 << 14]
+    hats = model.norms(model.codec.decode(model.encode(probe)))
+    lengths: npt.NDArray[np.float64] = np.sqrt(np.square(probe, dtype=np.float64).sum(axis=1))
+    gain_step = norm_unit = norm_base = 0.0
+    if gains:
+        ratio = np.divide(lengths, hats, out=np.ones_like(lengths), where=hats > 0)
+        gain_step = _HEADROOM * max(float(np.quantile(ratio, 0.999)), _TINY) / 255
+    if norms:
+        squares = (lengths if gains else hats) ** 2
+        norm_base = float(squares.mean())
+        norm_unit = max(float(squares.std()), 1e-6 * norm_base, _TINY)
+    return replace(model, gain_step=gain_step, norm_unit=norm_unit, norm_base=norm_base)
+
+
+def sample_rows(x: FloatMatrix, seed: int) -> FloatMatrix:
+    """At most TRAIN_ROWS rows of x, a seeded choice over all of it, in their order.
+
+    Raises
+    ------
+    InputError
+        If there are no rows.
+    """
+    if not len(x):
+        raise InputError("expected at least one row to train on, got none")
+    if len(x) <= TRAIN_ROWS:
+        return x
+    chosen = np.random.default_rng(seed).choice(len(x), TRAIN_ROWS, replace=False)
+    return np.ascontiguousarray(x[np.sort(chosen)])
