@@ -1,0 +1,212 @@
+"""What a factorization is made of: two factors in packed codes, and what can be asked of them."""
+
+# ruff: noqa: N802, N815 -- L and R are the names of the paper, also where they end a name
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from lplr_index.arrays import ByteMatrix, FloatMatrix, as_ids, as_vectors
+from lplr_index.errors import InputError
+from lplr_index.linalg import project, row_blocks, single_threaded
+from lplr_index.quantizers import Quantizer
+
+
+@dataclass(frozen=True, eq=False)
+class Factorization:
+    """A matrix A (n, d) as alpha * L R + beta, the entries of L and R in packed codes.
+
+    Made by ``factorize``.
+
+    Attributes
+    ----------
+    method : str
+        "lplr", "lsvd", "dsvd" or "nq".
+    shape : tuple of int
+        (n, d).
+    rank : int
+        Columns of L; d for "nq".
+    seed : int
+        What ``factorize`` was given.
+    codes_L : ndarray of shape (n, bytes per row), uint8
+        The rows of L, packed as ``quantizer_L.pack`` does (the layout of ``lplr_index.bits``).
+    codes_R : ndarray of shape (d, bytes per row), uint8, or None
+        The *columns* of R, packed likewise: both factors have one column per component. None for "nq".
+    quantizer_L, quantizer_R : UniformQuantizer or CastQuantizer
+        What the codes stand for; ``quantizer_R`` is None for "nq".
+    stored_encoder : ndarray of shape (d, rank), float32, or None
+        ``encoder``; None for "nq".
+    alpha, beta : float
+        Scale and shift of the product; 1 and 0 unless ``normalize_and_shift`` was asked for.
+    """
+
+    method: str
+    shape: tuple[int, int]
+    rank: int
+    seed: int
+    codes_L: ByteMatrix
+    quantizer_L: Quantizer
+    codes_R: ByteMatrix | None = None
+    quantizer_R: Quantizer | None = None
+    stored_encoder: FloatMatrix | None = None
+    alpha: float = 1.0
+    beta: float = 0.0
+
+    @property
+    def L(self) -> FloatMatrix:
+        """The first factor (n, rank), decoded."""
+        return self._rows_of_L(slice(None))
+
+    @property
+    def R(self) -> FloatMatrix:
+        """The second factor (rank, d), decoded; the identity for "nq"."""
+        if self.codes_R is None or self.quantizer_R is None:
+            return np.eye(self.rank, dtype=np.float32)
+        columns = self.quantizer_R.decode(self.quantizer_R.unpack(self.codes_R, self.rank))
+        return np.ascontiguousarray(columns.T)
+
+    @property
+    def encoder(self) -> FloatMatrix:
+        """The matrix E (d, rank) that was quantized as L = Q(A E); the identity for "nq"."""
+        return np.eye(self.rank, dtype=np.float32) if self.stored_encoder is None else self.stored_encoder
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that ``reconstruct`` needs: packed codes, ranges of the quantizers, and alpha and beta if not 1 and 0.
+
+        Shapes and names are not counted, nor is the encoder, which serves only to encode further rows.
+        """
+        total = self.codes_L.nbytes + self.quantizer_L.nbytes
+        if self.codes_R is not None and self.quantizer_R is not None:
+            total += self.codes_R.nbytes + self.quantizer_R.nbytes
+        return total + (0 if (self.alpha, self.beta) == (1.0, 0.0) else 2 * np.dtype(np.float32).itemsize)
+
+    @property
+    def bits_per_entry(self) -> float:
+        """Bits of ``nbytes`` per entry of A."""
+        return 8.0 * self.nbytes / (self.shape[0] * self.shape[1])
+
+    def encode(self, x: Any) -> ByteMatrix:
+        """Return the packed codes of rows that were not in A, with the encoder and quantizer of L as they are.
+
+        Parameters
+        ----------
+        x : array_like of shape (nx, d)
+
+        Returns
+        -------
+        ndarray of shape (nx, bytes per row), uint8
+            Laid out like ``codes_L``.
+
+        Raises
+        ------
+        InputError
+            If ``x`` is not a finite matrix of d columns.
+        """
+        x = as_vectors(x, self.shape[1])
+        with single_threaded():
+            return packed_codes(x if self.stored_encoder is None else project(x, self.stored_encoder), self.quantizer_L)
+
+    def reconstruct(self, rows: Any = None) -> FloatMatrix:
+        """Return the approximation of A, or of some of its rows.
+
+        Parameters
+        ----------
+        rows : array_like of shape (k,), int, optional
+            Row numbers from 0 to n - 1, in any order, repetitions allowed; all rows where None.
+
+        Returns
+        -------
+        ndarray of shape (n, d) or (k, d), float32
+
+        Raises
+        ------
+        InputError
+            If ``rows`` is not a list of such numbers.
+        """
+        if rows is None:
+            return self._shifted(self._product(slice(None), self.R))
+        wanted = as_ids(rows, name="rows")
+        outside = (wanted < 0) | (wanted >= self.shape[0])
+        if outside.any():
+            raise InputError(f"expected rows from 0 to {self.shape[0] - 1}, got {wanted[outside][0]}")
+        return self._shifted(self._product(wanted, self.R))
+
+    def relative_error(self, A: Any) -> float:
+        """Return |A - approximation| / |A| in the Frobenius norm.
+
+        Of a matrix of zeros it is 0 if the approximation is zero as well, and infinity otherwise.
+
+        Parameters
+        ----------
+        A : array_like of shape (n, d)
+
+        Raises
+        ------
+        InputError
+            If ``A`` is not a finite matrix of that shape.
+        """
+        A = self._same_shape(A)
+        R = self.R
+        wrong = total = 0.0
+        for rows in row_blocks(*self.shape):
+            exact = A[rows].astype(np.float64)
+            total += float(np.square(exact).sum())
+            wrong += float(np.square(exact - self._shifted(self._product(rows, R))).sum())
+        if total == 0.0:
+            return math.inf if wrong else 0.0
+        return math.sqrt(wrong / total)
+
+    def normalized_and_shifted(self, A: Any) -> Factorization:
+        """Return the same codes with the alpha and beta for which alpha * L R + beta is closest to ``A``.
+
+        Parameters
+        ----------
+        A : array_like of shape (n, d)
+
+        Raises
+        ------
+        InputError
+            If ``A`` is not a finite matrix of that shape.
+        """
+        A = self._same_shape(A)
+        R = self.R
+        sums = np.zeros(4)
+        for rows in row_blocks(*self.shape):
+            exact, product = A[rows].astype(np.float64), self._product(rows, R).astype(np.float64)
+            sums += exact.sum(), product.sum(), (exact * product).sum(), np.square(product).sum()
+        mean_A, mean, mixed, square = sums / A.size
+        variance = square - mean * mean
+        # Where the product is constant but for rounding every alpha does as well as any other.
+        alpha = float(np.float32((mixed - mean_A * mean) / variance)) if variance > 1e-12 * square else 1.0
+        return replace(self, alpha=alpha, beta=float(np.float32(mean_A - alpha * mean)))
+
+    def _same_shape(self, A: Any) -> FloatMatrix:
+        same = as_vectors(A, self.shape[1], name="A")
+        if len(same) != self.shape[0]:
+            raise InputError(f"expected A of shape {self.shape}, got {same.shape}")
+        return same
+
+    def _rows_of_L(self, rows: Any) -> FloatMatrix:
+        return self.quantizer_L.decode(self.quantizer_L.unpack(self.codes_L[rows], self.rank))
+
+    def _product(self, rows: Any, R: FloatMatrix) -> FloatMatrix:
+        L = self._rows_of_L(rows)
+        return L if self.codes_R is None else L @ R
+
+    def _shifted(self, product: FloatMatrix) -> FloatMatrix:
+        if (self.alpha, self.beta) == (1.0, 0.0):
+            return product
+        return np.float32(self.alpha) * product + np.float32(self.beta)
+
+
+def packed_codes(values: FloatMatrix, quantizer: Quantizer) -> ByteMatrix:
+    """Return the packed codes of ``values`` (n, m), made in blocks of rows."""
+    return np.concatenate(
+        [quantizer.pack(quantizer.encode(values[rows])) for rows in row_blocks(*values.shape)]
+        or [quantizer.pack(quantizer.encode(values))]
+    )
