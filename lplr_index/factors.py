@@ -1,6 +1,6 @@
 """What a factorization is made of: two factors in packed codes, and what can be asked of them."""
 
-# ruff: noqa: N802, N815 -- L and R are the names of the paper, also where they end a name
+# ruff: noqa: N802 -- L and R are the names of the paper
 
 from __future__ import annotations
 
