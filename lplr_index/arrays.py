@@ -6,12 +6,14 @@ behind the door everything is C-contiguous, finite and of one dtype.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lplr_index.errors import InputError
+from lplr_index.errors import InputError, ZeroVectorWarning
 
 FloatMatrix = npt.NDArray[np.float32]
 ByteMatrix = npt.NDArray[np.uint8]
@@ -112,6 +114,63 @@ def as_integer(value: Any, name: str, *, least: int = 0, most: int | None = None
     if value < least or (most is not None and value > most):
         raise InputError(f"expected {name} to be {bound}, got {value}")
     return int(value)
+
+
+def as_rows(x: Any, d: int, *, cosine: bool, first_row: int = 0) -> FloatMatrix:
+    """Return ``x`` (n, d) as ``as_vectors`` does, its rows of length one where ``cosine``.
+
+    Rows of length zero stay zero, and a ZeroVectorWarning names the first.
+
+    Raises
+    ------
+    InputError
+        As ``as_vectors`` does.
+    """
+    rows = as_vectors(x, d, first_row=first_row)
+    if not cosine:
+        return rows
+    rows, norms = unit_rows(rows)
+    zeros = np.flatnonzero(norms == 0)
+    if len(zeros):
+        warnings.warn(
+            f"{len(zeros)} of {len(rows)} vectors have length zero, row {first_row + zeros[0]} first; "
+            "under cosine they score 0 with everything",
+            ZeroVectorWarning,
+            stacklevel=4,
+        )
+    return rows
+
+
+def row_chunks(x: Any, rows: int) -> Iterator[tuple[int, Any]]:
+    """Cut ``x`` (n, d) into chunks of ``rows`` rows, unchecked, each with its first row number; one chunk if n is 0.
+
+    Raises
+    ------
+    InputError
+        If ``x`` is no matrix.
+    """
+    a = np.asarray(x)
+    if a.ndim != 2:
+        a = as_vectors(a)
+    for start in range(0, max(len(a), 1), rows):
+        yield start, a[start : start + rows]
+
+
+def as_number(value: Any, name: str) -> float:
+    """Return ``value`` as a finite float.
+
+    Raises
+    ------
+    InputError
+        If it is not one.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as err:
+        raise InputError(f"expected {name} to be a number, got {value!r}") from err
+    if not np.isfinite(number):
+        raise InputError(f"expected {name} to be finite, got {number}")
+    return number
 
 
 def unit_rows(x: FloatMatrix) -> tuple[FloatMatrix, npt.NDArray[np.float32]]:

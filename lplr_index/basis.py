@@ -62,12 +62,12 @@ def _randomized_basis(
     A: FloatMatrix, width: int, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Leading ``width`` directions of the rows of A by a randomized range finder."""
-    Z = rng.standard_normal((A.shape[1], width)).astype(np.float32)
+    z = rng.standard_normal((A.shape[1], width)).astype(np.float32)
     for _ in range(_POWER_ITERATIONS):
-        Z = np.linalg.qr(A.T @ np.linalg.qr(A @ Z)[0])[0]
-    image = (A @ Z).astype(np.float64)
+        z = np.linalg.qr(A.T @ np.linalg.qr(A @ z)[0])[0]
+    image = (A @ z).astype(np.float64)
     energies, turn = np.linalg.eigh(image.T @ image / len(A))
-    return energies[::-1], (Z.astype(np.float64) @ turn)[:, ::-1]
+    return energies[::-1], (z.astype(np.float64) @ turn)[:, ::-1]
 
 
 def _fix_signs(basis: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

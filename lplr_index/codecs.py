@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,6 @@ import numpy.typing as npt
 from lplr_index.allocation import pack_fields
 from lplr_index.arrays import ByteMatrix, FloatMatrix
 from lplr_index.errors import InputError
-
 
 
 class QueryTables(NamedTuple):
@@ -64,8 +63,8 @@ class Codec(Protocol):
     def split_fields(self) -> npt.NDArray[np.int32]:
         """Where codes lie that span several nibbles, (fields, 5): split, nibble, shift, mask, shift in the code."""
 
-    def encode(self, Y: FloatMatrix) -> ByteMatrix:
-        """Codes (n, nibbles / 2) of the rows of Y (n, m)."""
+    def encode(self, y: FloatMatrix) -> ByteMatrix:
+        """Codes (n, nibbles / 2) of the rows of y (n, m)."""
 
     def decode(self, codes: ByteMatrix) -> FloatMatrix:
         """Rows of L (n, m) of codes (n, nibbles / 2)."""
@@ -103,8 +102,8 @@ class ScalarCodec:
 
         Parameters
         ----------
-        levels : list of m arrays
-            Sorted levels of each column, 2 to 256 of them, a power of two.
+        levels : list of m ndarrays of shape (2**bits,), float32
+            Sorted levels of each column, 2 to 256 of them.
         spread : ndarray of shape (m,)
             Typical magnitude of a query in each column; nibbles are ordered by what they add to a score.
         nbytes : int, optional
@@ -147,13 +146,13 @@ class ScalarCodec:
         several[:, 0] = np.searchsorted(split, several[:, 0])
         return np.ascontiguousarray(several)
 
-    def encode(self, Y: FloatMatrix) -> ByteMatrix:
-        """Codes (n, nibbles / 2) of the nearest levels of Y (n, m) float32, C-contiguous."""
+    def encode(self, y: FloatMatrix) -> ByteMatrix:
+        """Codes (n, nibbles / 2) of the nearest levels of y (n, m) float32, C-contiguous."""
         from lplr_index.kernels import codes as kernel
 
         edges, starts = self._edges
-        out = np.empty((len(Y), self.nibbles // 2), np.uint8)
-        kernel.encode(Y, edges, starts, self.fields, out)
+        out = np.empty((len(y), self.nibbles // 2), np.uint8)
+        kernel.encode(y, edges, starts, self.fields, out)
         return out
 
     def decode(self, codes: ByteMatrix) -> FloatMatrix:
@@ -210,7 +209,9 @@ class ScalarCodec:
             and self.nibbles % 2 == 0
         )
         if not sound:
-            raise InputError("expected a codec whose columns, levels, fields and phases fit together, got one that is not")
+            raise InputError(
+                "expected a codec whose columns, levels, fields and phases fit together, got one that is not"
+            )
 
     def _column(self, j: int) -> npt.NDArray[np.float32]:
         """The levels of one column."""

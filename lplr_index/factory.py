@@ -40,4 +40,6 @@ def index_factory(d: int, description: str, metric: str | int = "cosine", *, see
         return IndexLPLR(d, metric=metric, method=match[1].lower(), rank=rank, nbits=nbits, seed=seed)
     if match := _PLAIN.fullmatch(text):
         return IndexLPLR(d, metric=metric, method="nq", nbits=int(match[1]), seed=seed)
-    raise InputError(f"expected a description such as LPLR1.0, LPLR64x4, LSVD64x4, DSVD64x4 or NQ4, got {description!r}")
+    raise InputError(
+        f"expected a description such as LPLR1.0, LPLR64x4, LSVD64x4, DSVD64x4 or NQ4, got {description!r}"
+    )

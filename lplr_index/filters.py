@@ -60,6 +60,7 @@ def _ask_selector(selector: Any, ids: IdMap) -> npt.NDArray[np.bool_]:
     """Ask faiss about each id; ranges, by far the most common, without a call a row."""
     numbers = ids.all()
     if type(selector).__name__ == "IDSelectorRange":
-        return (numbers >= selector.imin) & (numbers < selector.imax)
+        inside: npt.NDArray[np.bool_] = (numbers >= selector.imin) & (numbers < selector.imax)
+        return inside
     member = selector.is_member
     return np.fromiter((member(number) for number in numbers.tolist()), np.bool_, len(numbers))

@@ -44,7 +44,7 @@ class IdMap:
         return np.arange(self.next_id, self.next_id + n, dtype=np.int64)
 
     def check_new(self, ids: IdArray) -> None:
-        """Raise InputError unless all ``ids`` are non-negative, distinct and not yet held."""
+        """Raise InputError unless all ``ids`` (n,) are non-negative, distinct and not yet held."""
         if not len(ids):
             return
         if ids.min() < 0:
@@ -60,7 +60,7 @@ class IdMap:
             raise InputError(f"expected new ids, got {int(ids[held][0])}, which the index already holds")
 
     def extend(self, ids: IdArray) -> None:
-        """Append ids that ``check_new`` has passed, or that ``fresh`` gave."""
+        """Append ids (n,) that ``check_new`` has passed, or that ``fresh`` gave."""
         n = len(ids)
         if self._ids is None and not np.array_equal(ids, np.arange(self.ntotal, self.ntotal + n)):
             self._ids = self.all()
@@ -77,7 +77,7 @@ class IdMap:
         self._order = None
 
     def rows_of(self, ids: IdArray) -> IdArray:
-        """The row of each id.
+        """The row (n,) of each id (n,).
 
         Raises
         ------
@@ -97,7 +97,7 @@ class IdMap:
         return mask
 
     def _find(self, ids: IdArray) -> IdArray:
-        """The row of each id, -1 where there is none."""
+        """The row (n,) of each id (n,), -1 where there is none."""
         if self._ids is None:
             return np.where((ids >= 0) & (ids < self.ntotal), ids, -1)
         if not self.ntotal:

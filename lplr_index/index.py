@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lplr_index import scanning, training
-from lplr_index.arrays import ByteMatrix, FloatMatrix, IdArray, as_codes, as_ids, as_integer, as_vectors, unit_rows
-from lplr_index.blocks import BlockStore
-from lplr_index.errors import InputError, NotTrainedError, UnsupportedError, ZeroVectorWarning
+from lplr_index.arrays import (
+    ByteMatrix,
+    FloatMatrix,
+    IdArray,
+    as_codes,
+    as_ids,
+    as_integer,
+    as_number,
+    as_rows,
+    row_chunks,
+)
+from lplr_index.errors import InputError, NotTrainedError
 from lplr_index.filters import row_mask, select
-from lplr_index.ids import IdMap
 from lplr_index.metric import is_similarity, metric_type, parse_metric, worst_distance
 from lplr_index.model import Model
+from lplr_index.rows import Rows
 from lplr_index.settings import Settings
 from lplr_index.threads import as_threads, run
 
@@ -58,12 +67,12 @@ class IndexLPLR:
 
     Notes
     -----
-    Searches rank exactly by the reconstruction of the rows, ties by lowest id: results do not depend on threads, batches
-    or instruction sets. Under cosine a vector of length zero scores zero with everything, and a warning says so.
-    Ids count up from zero and cost nothing; ids of your own, or removing rows, cost eight bytes a row on top of ``bits``.
+    Searches rank exactly by the reconstruction of the rows, ties by lowest id: results do not depend on threads,
+    batches or instruction sets. Under cosine a vector of length zero scores zero with everything; a warning says so.
+    Ids count up from zero and cost nothing; ids of your own, or removing rows, cost eight bytes a row besides ``bits``.
     """
 
-    __slots__ = ("_ids", "_model", "_settings", "_store")
+    __slots__ = ("_model", "_rows", "_settings")
 
     def __init__(
         self,
@@ -89,7 +98,7 @@ class IndexLPLR:
     @property
     def ntotal(self) -> int:
         """Rows held."""
-        return self._ids.ntotal
+        return len(self._rows)
 
     @property
     def is_trained(self) -> bool:
@@ -103,7 +112,7 @@ class IndexLPLR:
 
     @property
     def metric_type(self) -> int:
-        """faiss's number of the metric; cosine counts as inner product."""
+        """METRIC_INNER_PRODUCT, for cosine too, or METRIC_L2."""
         return metric_type(self.metric)
 
     @property
@@ -116,10 +125,7 @@ class IndexLPLR:
         """Bytes of a row."""
         return self._settings.code_size
 
-    @property
-    def sa_code_size(self) -> int:
-        """Bytes of a row, as ``sa_encode`` gives it."""
-        return self.code_size
+    sa_code_size = code_size
 
     @property
     def bits(self) -> float:
@@ -162,20 +168,16 @@ class IndexLPLR:
             If x is not such a matrix, or the index already holds rows.
         """
         if self.ntotal:
-            raise InputError(f"expected an empty index to train, got one that holds {self.ntotal} rows; reset() it first")
-        s = self._settings
-        sample = self._door(training.sample_rows(np.asarray(x), s.seed))
-        norms = s.metric == "l2"
-        if s.method == "auto":
-            model = training.train_auto(sample, s.code_bytes, norms=norms, seed=s.seed)
-        else:
-            model = training.train_published(sample, s.method, s.rank, s.nbits, s.nbits_R, norms=norms, seed=s.seed)
-        self._model = model
+            raise InputError(
+                f"expected an empty index to train, got one that holds {self.ntotal} rows; reset() it first"
+            )
+        sample = self._door(training.sample_rows(np.asarray(x), self._settings.seed))
+        self._model = training.train(sample, self._settings)
         self.reset()
 
     def add(self, x: npt.ArrayLike, *, threads: int | None = None) -> None:
         """Add rows x (n, d); their ids count on from the largest so far."""
-        self._append(self.sa_encode(x, threads=threads), None)
+        self._rows.append(self.sa_encode(x, threads=threads), None)
 
     def add_with_ids(self, x: npt.ArrayLike, ids: npt.ArrayLike, *, threads: int | None = None) -> None:
         """Add rows x (n, d) under ids (n,) int64 of your own.
@@ -186,18 +188,18 @@ class IndexLPLR:
             If an id is negative, given twice or already held; nothing is added then.
         """
         numbers = as_ids(ids)
-        self._ids.check_new(numbers)
+        self._rows.ids.check_new(numbers)
         codes = self.sa_encode(x, threads=threads)
-        self._append(codes, as_ids(numbers, len(codes)))
+        self._rows.append(codes, as_ids(numbers, len(codes)))
 
     def add_sa_codes(self, codes: npt.ArrayLike, ids: npt.ArrayLike | None = None) -> None:
         """Add rows as ``sa_encode`` of an index with the same training gave them, (n, code_size) uint8."""
         numbers = None if ids is None else as_ids(ids)
         if numbers is not None:
-            self._ids.check_new(numbers)
+            self._rows.ids.check_new(numbers)
         _ = self.model
         rows = as_codes(codes, self.code_size)
-        self._append(rows, None if numbers is None else as_ids(numbers, len(rows)))
+        self._rows.append(rows, None if numbers is None else as_ids(numbers, len(rows)))
 
     def merge_from(self, other: IndexLPLR, add_id: int = 0) -> None:
         """Move the rows of ``other`` here; it is empty afterwards.
@@ -214,11 +216,9 @@ class IndexLPLR:
             raise InputError(f"expected another IndexLPLR to merge, got {other!r}")
         if other.model.digest != self.model.digest:
             raise InputError("expected an index with the same training, got one whose codes mean something else")
-        numbers = other._ids.stored + as_integer(add_id, "add_id", least=-(2**62)) if len(other._ids.stored) else None
-        if numbers is not None:
-            self._ids.check_new(numbers)
-        codes = other._store.rows(np.arange(other.ntotal))
-        self._append(codes, numbers)
+        numbers = other.rows.ids.stored + as_integer(add_id, "add_id", least=-(2**62))
+        self._rows.ids.check_new(numbers)
+        self._rows.append(other.rows.codes(0, len(other)), numbers if len(numbers) else None)
         other.reset()
 
     def remove_ids(self, sel: Any) -> int:
@@ -226,28 +226,19 @@ class IndexLPLR:
 
         The other rows keep their ids.
         """
-        gone = select(sel, self._ids)
-        count = int(gone.sum())
-        if count:
-            self._store = self._store.keep(~gone)
-            self._ids.keep(~gone)
-        return count
+        gone = select(sel, self._rows.ids)
+        if gone.any():
+            self._rows.keep(~gone)
+        return int(gone.sum())
 
     def reset(self) -> None:
         """Remove all rows; the training stays."""
-        self._ids = IdMap()
-        self._store = BlockStore(self.code_size, self._model.codec.nibbles if self._model else 2)
+        self._rows = Rows.none(self.code_size, self._model.codec.nibbles if self._model else 2)
 
     # Searching
 
     def search(
-        self,
-        x: npt.ArrayLike,
-        k: int,
-        *,
-        filter: Any = None,
-        threads: int | None = None,
-        params: Any = None,
+        self, x: npt.ArrayLike, k: int, *, filter: Any = None, threads: int | None = None, params: Any = None
     ) -> tuple[FloatMatrix, IdArray]:
         """The k nearest rows of each query.
 
@@ -257,8 +248,8 @@ class IndexLPLR:
             Queries.
         k : int
             Neighbours wanted.
-        filter : array_like or faiss.IDSelector, optional
-            Rows that may be returned: a mask over rows (ntotal,), an array of ids, or a selector.
+        filter : array_like of shape (ntotal,), bool, or (n,), integer, or faiss.IDSelector, optional
+            Rows that may be returned: a mask over rows, ids, or a selector of ids.
         threads : int, optional
             Threads to use; all where None. The result does not depend on it.
         params : faiss.SearchParameters, optional
@@ -283,21 +274,15 @@ class IndexLPLR:
         D, I = [], []
         for xq in self._query_batches(x):  # 1. the door
             queries = scanning.prepare(self.model, xq)  # 2. projection: y = R q, and its tables
-            keys, ids = scanning.search(self._store, self._layout, queries, k, allowed, self._ids.stored, threads)  # 3, 4
+            keys, ids = scanning.search(self._rows, self.model, queries, k, allowed, threads)  # 3. scan, 4. top-k
             D.append(self._distances(keys))
             I.append(ids)
         return np.concatenate(D), np.concatenate(I)
 
     def range_search(
-        self,
-        x: npt.ArrayLike,
-        radius: float,
-        *,
-        filter: Any = None,
-        threads: int | None = None,
-        params: Any = None,
+        self, x: npt.ArrayLike, radius: float, *, filter: Any = None, threads: int | None = None, params: Any = None
     ) -> tuple[IdArray, npt.NDArray[np.float32], IdArray]:
-        """All rows more similar than ``radius``, or within that squared distance, of each query.
+        """All rows more similar than ``radius``, or at a smaller squared distance, of each query.
 
         Returns
         -------
@@ -313,48 +298,43 @@ class IndexLPLR:
         InputError
             If an argument has another shape or range.
         """
-        radius, threads = _as_radius(radius), as_threads(threads)
+        radius, threads = as_number(radius, "radius"), as_threads(threads)
         allowed = self._allowed(filter, params)
         key = radius if is_similarity(self.metric_type) else -radius
         parts = []
         for xq in self._query_batches(x):
             queries = scanning.prepare(self.model, xq)
-            parts += scanning.range_search(self._store, self._layout, queries, key, allowed, self._ids.stored, threads)
+            parts += scanning.range_search(self._rows, self.model, queries, key, allowed, threads)
         lims = np.concatenate([[0], np.cumsum([len(ids) for _, ids in parts], dtype=np.int64)])
         D = np.concatenate([np.empty(0, np.float32), *(self._distances(keys) for keys, _ in parts)])
         return lims, D, np.concatenate([np.empty(0, np.int64), *(ids for _, ids in parts)])
 
     def assign(self, x: npt.ArrayLike, k: int = 1) -> IdArray:
         """Ids (nq, k) of the k nearest rows, (nq,) for k = 1 as faiss has it."""
-        I = self.search(x, k)[1]
-        return I[:, 0] if k == 1 else I
+        ids = self.search(x, k)[1]
+        return np.ascontiguousarray(ids[:, 0]) if k == 1 else ids
 
     def search_and_reconstruct(
         self, x: npt.ArrayLike, k: int, **options: Any
     ) -> tuple[FloatMatrix, IdArray, npt.NDArray[np.float32]]:
         """``search`` and the reconstructions (nq, k, d) of what it found; NaN where a result is missing."""
         D, I = self.search(x, k, **options)
-        R = np.full((*I.shape, self.d), np.nan, np.float32)
-        R[I >= 0] = self.reconstruct_batch(I[I >= 0])
-        return D, I, R
+        x_hat = np.full((*I.shape, self.d), np.nan, np.float32)
+        x_hat[I >= 0] = self.reconstruct_batch(I[I >= 0])
+        return D, I, x_hat
 
     # Rows back
 
     def reconstruct(self, key: int) -> npt.NDArray[np.float32]:
-        """The reconstruction (d,) of the row with this id.
-
-        Raises
-        ------
-        UnknownIdError
-            If the index does not hold it.
-        """
-        return self.reconstruct_batch([as_integer(key, "id")])[0]
+        """The reconstruction (d,) of the row with this id; raises as ``reconstruct_batch``."""
+        x_hat: npt.NDArray[np.float32] = self.reconstruct_batch([as_integer(key, "id")])[0]
+        return x_hat
 
     def reconstruct_n(self, n0: int = 0, ni: int = -1) -> FloatMatrix:
         """Reconstructions (ni, d) of ``ni`` rows from the ``n0``-th row held on; all the rest where ni is -1."""
         n0 = as_integer(n0, "n0", most=self.ntotal)
         ni = self.ntotal - n0 if ni == -1 else as_integer(ni, "ni", most=self.ntotal - n0)
-        return self.sa_decode(self._store.rows(np.arange(n0, n0 + ni)))
+        return self.sa_decode(self._rows.codes(n0, ni))
 
     def reconstruct_batch(self, key: npt.ArrayLike) -> FloatMatrix:
         """Reconstructions (n, d) of rows by id (n,).
@@ -364,37 +344,34 @@ class IndexLPLR:
         UnknownIdError
             If the index does not hold one of them.
         """
-        return self.sa_decode(self._store.rows(self._ids.rows_of(as_ids(key))))
+        return self.sa_decode(self._rows.codes_of(as_ids(key)))
 
     def sa_encode(self, x: npt.ArrayLike, *, threads: int | None = None) -> ByteMatrix:
         """The bytes (n, code_size) uint8 of rows x (n, d); nothing is added."""
-        model, rows = self.model, _as_rows(x)
-        starts = range(0, max(len(rows), 1), _ENCODED_ROWS)
+        model = self.model
 
-        def encode(start: int) -> ByteMatrix:
-            return model.encode(self._door(rows[start : start + _ENCODED_ROWS], first_row=start))
+        def encode(start: int, chunk: Any) -> ByteMatrix:
+            return model.encode(self._door(chunk, start))
 
-        parts = run([lambda s=s: encode(s) for s in starts], as_threads(threads))  # type: ignore[misc]
-        return np.concatenate(parts)
+        tasks = [partial(encode, *chunk) for chunk in row_chunks(x, _ENCODED_ROWS)]
+        return np.concatenate(run(tasks, as_threads(threads)))
 
     def sa_decode(self, codes: npt.ArrayLike) -> FloatMatrix:
         """Reconstructions (n, d) float32 of rows' bytes (n, code_size) uint8."""
         model = self.model
         return model.decode(as_codes(codes, self.code_size))
 
-    # For storage.py
+    # Parts, for storage.py and interop.py, and what is used inside
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> IndexLPLR:
-        """An empty, untrained index."""
+    def restored(cls, settings: Settings, model: Model | None, rows: Rows | None) -> IndexLPLR:
+        """An index of parts that belong together."""
         index = cls.__new__(cls)
-        index._settings, index._model = settings, None
+        index._settings, index._model = settings, model  # noqa: SLF001 - a constructor
         index.reset()
+        if rows is not None:
+            index._rows = rows  # noqa: SLF001
         return index
-
-    def restore(self, model: Model, store: BlockStore, ids: IdMap) -> None:
-        """Take over a model and rows that belong together."""
-        self._model, self._store, self._ids = model, store, ids
 
     @property
     def settings(self) -> Settings:
@@ -402,78 +379,22 @@ class IndexLPLR:
         return self._settings
 
     @property
-    def stored_ids(self) -> IdArray:
-        """The ids of the rows, (ntotal,), or an empty array where they count up from zero."""
-        return self._ids.stored
-
-    @property
-    def next_id(self) -> int:
-        """The id the next row without one of its own will get."""
-        return self._ids.next_id
-
-    def level_codes(self) -> ByteMatrix:
-        """The number of the level of each entry of L, (ntotal, m) uint8."""
-        codec = self.model.codec
-        rows = self._store.rows(np.arange(self.ntotal))
-        return codec.column_codes(np.ascontiguousarray(rows[:, : codec.nibbles // 2]))
-
-    def block_arrays(self) -> Iterator[ByteMatrix]:
-        """The packed rows as blocks of 32, in runs of (blocks, 32 * code_size) uint8."""
-        return self._store.whole()
-
-    # Inside
-
-    @property
-    def _layout(self) -> Any:
-        return scanning.layout(self.model)
+    def rows(self) -> Rows:
+        """The packed rows and their ids."""
+        return self._rows
 
     def _door(self, x: Any, first_row: int = 0) -> FloatMatrix:
-        """Rows from a user: checked, float32, and of unit length under cosine."""
-        rows = as_vectors(x, self.d, first_row=first_row)
-        if self.metric != "cosine":
-            return rows
-        rows, norms = unit_rows(rows)
-        zeros = np.flatnonzero(norms == 0)
-        if len(zeros):
-            warnings.warn(
-                f"{len(zeros)} of {len(rows)} vectors have length zero (row {first_row + zeros[0]} first); "
-                "under cosine they score 0 with everything",
-                ZeroVectorWarning,
-                stacklevel=4,
-            )
-        return rows
+        return as_rows(x, self.d, cosine=self.metric == "cosine", first_row=first_row)
 
     def _query_batches(self, x: npt.ArrayLike) -> Iterator[FloatMatrix]:
-        rows = _as_rows(x)
-        _ = self.model
-        for start in range(0, max(len(rows), 1), _QUERIES):
-            yield self._door(rows[start : start + _QUERIES], first_row=start)
+        for start, chunk in row_chunks(x, _QUERIES):
+            yield self._door(chunk, start)
 
     def _allowed(self, filter: Any, params: Any) -> scanning.Filter:
-        mask = row_mask(filter, params, self._ids)
-        return scanning.no_filter() if mask is None or not self.ntotal else scanning.pack_filter(mask)
+        mask = row_mask(filter, params, self._rows.ids)
+        return scanning.no_filter() if mask is None else scanning.pack_filter(mask)
 
     def _distances(self, keys: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Keys as faiss reports them: similarities, squared distances, extremes for what is missing."""
-        D = keys if is_similarity(self.metric_type) else -keys
-        return np.where(np.isneginf(keys), worst_distance(self.metric_type), D)
-
-    def _append(self, codes: ByteMatrix, ids: IdArray | None) -> None:
-        self._store.append(codes)
-        self._ids.extend(self._ids.fresh(len(codes)) if ids is None else ids)
-
-
-def _as_rows(x: npt.ArrayLike) -> Any:
-    """Something with rows that can be cut into chunks; the chunks are checked one by one."""
-    rows = np.asarray(x)
-    return rows if rows.ndim == 2 else as_vectors(rows)
-
-
-def _as_radius(radius: Any) -> float:
-    try:
-        value = float(radius)
-    except (TypeError, ValueError) as err:
-        raise InputError(f"expected radius to be a number, got {radius!r}") from err
-    if not np.isfinite(value):
-        raise InputError(f"expected a finite radius, got {value}")
-    return value
+        sign = np.float32(1 if is_similarity(self.metric_type) else -1)
+        return np.where(np.isneginf(keys), worst_distance(self.metric_type), sign * keys).astype(np.float32)

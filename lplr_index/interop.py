@@ -52,15 +52,15 @@ def to_faiss(index: IndexLPLR) -> Any:
         scalar.add_sa_codes(_codes(index, nbits))
     result = scalar
     if model.R is not None:
-        transform = faiss.LinearTransform(index.d, codec.m, False)
+        transform = faiss.LinearTransform(index.d, codec.m, False)  # noqa: FBT003 - no bias
         faiss.copy_array_to_vector(np.ascontiguousarray(model.R).reshape(-1), transform.A)
         transform.is_trained = True
         result = faiss.IndexPreTransform(transform, result)
     if index.metric == "cosine":
         result = faiss.IndexPreTransform(faiss.NormalizationTransform(index.d, 2.0), result)
-    if len(index.stored_ids):
+    if len(index.rows.ids.stored):
         mapped = faiss.IndexIDMap2(result)
-        faiss.copy_array_to_vector(index.stored_ids, mapped.id_map)
+        faiss.copy_array_to_vector(index.rows.ids.stored, mapped.id_map)
         mapped.ntotal = result.ntotal
         mapped.construct_rev_map()
         return mapped
@@ -69,7 +69,8 @@ def to_faiss(index: IndexLPLR) -> Any:
 
 def _codes(index: IndexLPLR, nbits: int) -> Any:
     """The codes of all rows (n, bytes) as faiss packs them: 4 bits low nibble first, 8 bits a byte each."""
-    rows = index.level_codes()
+    codec = index.model.codec
+    rows = codec.column_codes(np.ascontiguousarray(index.rows.codes(0, len(index))[:, : codec.nibbles // 2]))
     if nbits == 8:
         return rows
     padded = np.concatenate([rows, np.zeros((len(rows), rows.shape[1] % 2), np.uint8)], axis=1)

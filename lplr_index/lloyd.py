@@ -16,13 +16,13 @@ def lloyd_max(values: npt.NDArray[np.float32], nbits: int) -> npt.NDArray[np.flo
     Notes
     -----
     Cells of sorted data are ranges, so with prefix sums one iteration costs a binary search per level.
-    It starts from the quantiles that are best for a Gaussian at high rate (density to the power 1/3, Panter & Dite 1951)
-    and stops when no level moves by more than a millionth of the spread. A cell that is empty keeps its level.
+    It starts from the quantiles that are best for a Gaussian at high rate (density to the power 1/3, Panter & Dite
+    1951) and stops when no level moves by more than a millionth of the spread. A cell that is empty keeps its level.
     """
     ordered = np.sort(values.astype(np.float64))
     sums = np.concatenate([[0.0], np.cumsum(ordered)])
     spread = float(ordered[-1] - ordered[0])
-    levels = ordered.mean() + ordered.std() * _gaussian_start(nbits)
+    levels: npt.NDArray[np.float64] = ordered.mean() + ordered.std() * _gaussian_start(nbits)
     for _ in range(_ROUNDS):
         cuts = np.concatenate([[0], np.searchsorted(ordered, (levels[1:] + levels[:-1]) / 2), [len(ordered)]])
         counts = np.diff(cuts)
@@ -32,7 +32,7 @@ def lloyd_max(values: npt.NDArray[np.float32], nbits: int) -> npt.NDArray[np.flo
         levels = np.sort(moved)
         if done:
             break
-    return levels.astype(np.float32)
+    return np.asarray(levels, np.float32)
 
 
 @cache

@@ -73,7 +73,9 @@ class Model:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of everything that decides what codes mean; indexes merge only where it is the same."""
-        hashed = hashlib.sha256(np.array([self.gain_step, self.norm_unit, self.norm_base, self.codec.nibbles]).tobytes())
+        hashed = hashlib.sha256(
+            np.array([self.gain_step, self.norm_unit, self.norm_base, self.codec.nibbles]).tobytes()
+        )
         codec = self.codec
         for a in (self.mu, self.R, self.encoder, codec.bits, codec.levels, codec.fields):
             hashed.update(b"-" if a is None else repr(a.shape).encode() + np.ascontiguousarray(a).tobytes())
@@ -89,7 +91,9 @@ class Model:
         if self.R is None and m != d:
             raise InputError(f"expected {d} columns where R is the identity, got {m}")
         if not all(np.isfinite(step) and step >= 0 for step in (self.gain_step, self.norm_unit, self.norm_base)):
-            raise InputError(f"expected finite scalar steps >= 0, got {self.gain_step}, {self.norm_unit}, {self.norm_base}")
+            raise InputError(
+                f"expected finite scalar steps >= 0, got {self.gain_step}, {self.norm_unit}, {self.norm_base}"
+            )
 
     def project(self, xq: FloatMatrix) -> FloatMatrix:
         """y = R q of each query: (nq, d) to (nq, m)."""
@@ -97,12 +101,12 @@ class Model:
 
     def offsets(self, xq: FloatMatrix) -> npt.NDArray[np.float64]:
         """<q, mu> of each query, (nq,)."""
-        return (xq * self.mu).sum(axis=1, dtype=np.float64)
+        return np.asarray((xq * self.mu).sum(axis=1, dtype=np.float64))
 
     def encode(self, x: FloatMatrix) -> ByteMatrix:
         """The bytes (n, code_size) of rows x (n, d): code, gain, norm."""
-        Y = self._encoding(x - self.mu if self._centred else x) if self._encoding else x
-        codes = self.codec.encode(np.ascontiguousarray(Y))
+        y = self._encoding(x - self.mu if self._centred else x) if self._encoding else x
+        codes = self.codec.encode(np.ascontiguousarray(y))
         parts: list[npt.NDArray[Any]] = [codes]
         if self.gain_step or self.norm_unit:
             norms = self.norms(self.codec.decode(codes))
@@ -127,18 +131,18 @@ class Model:
         return np.ascontiguousarray(x, dtype=np.float32)
 
     def quantize_gains(self, x: FloatMatrix, norms: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
-        """One byte of |x| / |x_hat| a row; zero, and so a score of zero, exactly for rows x of length zero."""
+        """One byte of |x| / |x_hat| a row, for x (n, d) and norms |x_hat| (n,); zero for rows of length zero alone."""
         lengths = np.sqrt(np.square(x, dtype=np.float64).sum(axis=1))
         wanted = np.divide(lengths, norms, out=np.full(len(x), np.inf), where=norms > 0) / self.gain_step
         return np.where(lengths > 0, np.clip(np.rint(wanted), 1, _GAIN_MOST), 0).astype(np.uint8)
 
     def norms(self, L: FloatMatrix) -> npt.NDArray[np.float64]:
-        """|mu + l R| of each row, (n,), without forming the reconstructions."""
+        """|mu + l R| of each row of L (n, m), (n,), without forming the reconstructions."""
         from lplr_index.kernels import codes as kernel
 
         norms = np.empty(len(L))
-        T, shift, base = self._gram
-        kernel.row_norms(L, L if T is None else T(L), shift, base, norms)
+        turn, shift, base = self._gram
+        kernel.row_norms(L, L if turn is None else turn(L), shift, base, norms)
         return norms
 
     @cached_property

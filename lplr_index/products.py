@@ -1,4 +1,4 @@
-"""x -> x W, the same result for a row whatever rows come with it."""
+"""x -> x M, the same result for a row whatever rows come with it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from lplr_index.arrays import FloatMatrix
 
 
 class Product:
-    """The product with a fixed matrix W (d, m), by the kernel that sums each output in one order.
+    """The product with a fixed matrix (d, m), by the kernel that sums each output in one order.
 
     BLAS rounds differently with the number of rows and threads; codes and scores must not.
     """
 
-    def __init__(self, W: npt.NDArray[np.float32]) -> None:
+    def __init__(self, matrix: npt.NDArray[np.float32]) -> None:
         from lplr_index.kernels import linear as kernel
 
-        self.columns = W.shape[1]
-        self._panels = kernel.panels(W)
+        self.columns = matrix.shape[1]
+        self._panels = kernel.panels(matrix)
 
     def __call__(self, x: FloatMatrix) -> FloatMatrix:
-        """Return x W, (n, m) float32, for x (n, d) float32."""
+        """Return the product (n, m) float32, for x (n, d) float32."""
         from lplr_index.kernels import linear as kernel
 
         out = np.empty((len(x), self.columns), np.float32)

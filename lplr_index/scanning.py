@@ -6,20 +6,21 @@ Work is cut by rows for few queries and by queries for many; each part ranks exa
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from functools import cache, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from lplr_index.arrays import FloatMatrix, IdArray
-from lplr_index.blocks import BLOCK, BlockStore, Piece
+from lplr_index.blocks import BLOCK, Piece
 from lplr_index.kernels import scan_kernel
 from lplr_index.model import Model
+from lplr_index.rows import Rows
 from lplr_index.threads import run
 
 if TYPE_CHECKING:
-    from lplr_index.kernels.scan import Layout, Queries
+    from lplr_index.kernels.bounds import Layout, Queries
 
 Filter = npt.NDArray[np.uint32]
 
@@ -44,7 +45,7 @@ def pack_filter(mask: npt.NDArray[np.bool_]) -> Filter:
 
 def layout(model: Model) -> Layout:
     """Where a model's rows keep what in a block."""
-    from lplr_index.kernels import scan as kernel
+    from lplr_index.kernels import bounds as kernel
 
     nibbles = model.codec.nibbles
     after_gain = nibbles * 16 + (BLOCK if model.gain_step else 0)
@@ -63,7 +64,7 @@ def layout(model: Model) -> Layout:
 
 def prepare(model: Model, xq: FloatMatrix) -> Queries:
     """Tables of queries xq (nq, d) for the scan: project, then let the codec tell what its bits are worth."""
-    from lplr_index.kernels import scan as kernel
+    from lplr_index.kernels import bounds as kernel
 
     tables = model.codec.query_tables(model.project(xq))
     offset = model.offsets(xq)
@@ -82,7 +83,7 @@ def prepare(model: Model, xq: FloatMatrix) -> Queries:
 
 
 def search(
-    store: BlockStore, where: Layout, queries: Queries, k: int, allowed: Filter, ids: IdArray, threads: int
+    held: Rows, model: Model, queries: Queries, k: int, allowed: Filter, threads: int
 ) -> tuple[FloatMatrix, IdArray]:
     """The k best rows of each query.
 
@@ -95,55 +96,50 @@ def search(
     """
     from lplr_index.kernels import scan as kernel
 
-    scan, nq = scan_kernel(), len(queries.base)
+    scan, where, ids, nq = scan_kernel(), layout(model), held.ids.stored, len(queries.base)
     keys = np.full((nq, k), -np.inf, np.float32)
     found = np.full((nq, k), np.iinfo(np.int64).max, np.int64)
 
-    def rank(part: slice, pieces: list[tuple[Piece, int, int]], keys: FloatMatrix, found: IdArray) -> None:
+    def rank(part: slice, pieces: list[tuple[Piece, int, int]], heap: tuple[FloatMatrix, IdArray]) -> None:
         mine = _some(queries, part)
         for piece, first, rows in pieces:
             flat = piece.blocks.reshape(-1)
-            scan(flat, first, rows, piece.row0, where, mine, allowed, ids, keys, found, -np.inf)
+            scan(flat, first, rows, piece.row0, where, mine, allowed, ids, *heap, -np.inf)
 
-    everything = [(piece, 0, piece.rows) for piece in store]
-    if threads > 1 and nq < _FEW * threads and store.ntotal >= 2 * _ROWS:
-        shares = _cut_rows(everything, store.ntotal, threads)
+    everything = [(piece, 0, piece.rows) for piece in held]
+    if threads > 1 and nq < _FEW * threads and len(held) >= 2 * _ROWS:
+        shares = _cut_rows(everything, len(held), threads)
         heaps = [(keys, found)] + [(keys.copy(), found.copy()) for _ in shares[1:]]
-        tasks = zip(shares, heaps, strict=True)
-        run([lambda s=s, h=h: rank(slice(0, nq), s, *h) for s, h in tasks], threads)  # type: ignore[misc]
+        run([partial(rank, slice(0, nq), *task) for task in zip(shares, heaps, strict=True)], threads)
         for more in heaps[1:]:
             kernel.merge_heaps(keys, found, *more)
     else:
         size = min(_QUERIES, -(-nq // threads)) if nq else 1
         parts = [slice(q, min(q + size, nq)) for q in range(0, nq, size)]
-        run([lambda p=p: rank(p, everything, keys[p], found[p]) for p in parts], threads)  # type: ignore[misc]
+        run([partial(rank, part, everything, (keys[part], found[part])) for part in parts], threads)
     kernel.sort_heaps(keys, found)
     found[found == np.iinfo(np.int64).max] = -1
     return keys, found
 
 
 def range_search(
-    store: BlockStore, where: Layout, queries: Queries, radius: float, allowed: Filter, ids: IdArray, threads: int
+    held: Rows, model: Model, queries: Queries, radius: float, allowed: Filter, threads: int
 ) -> list[tuple[npt.NDArray[np.float32], IdArray]]:
-    """For each query the keys and ids of all rows whose key is above ``radius``, in row order."""
-    return run(
-        [
-            lambda q=q: _range_of_one(store, where, _some(queries, slice(q, q + 1)), radius, allowed, ids)  # type: ignore[misc]
-            for q in range(len(queries.base))
-        ],
-        threads,
-    )
+    """The keys (n,) and ids (n,) of all rows whose key is above ``radius``, in row order, of each query."""
+    where = layout(model)
+    single = [_some(queries, slice(q, q + 1)) for q in range(len(queries.base))]
+    return run([partial(_range_of_one, held, where, query, radius, allowed) for query in single], threads)
 
 
 def _range_of_one(
-    store: BlockStore, where: Layout, query: Queries, radius: float, allowed: Filter, ids: IdArray
+    held: Rows, where: Layout, query: Queries, radius: float, allowed: Filter
 ) -> tuple[npt.NDArray[np.float32], IdArray]:
     """``range_search`` of one query: the scan stops when its buffer is full and goes on with an empty one."""
-    scan = scan_kernel()
-    query.affine[0, 2] = np.float32(radius + query.norm[0] - query.slack[0])
+    scan, ids = scan_kernel(), held.ids.stored
+    query.affine[0, 2] = np.float32(radius + query.norm[0] - query.slack[0] - 1e-6 * abs(radius))
     keys, found = [], []
     room_keys, room_ids = np.empty((1, _RANGE_ROOM), np.float32), np.empty((1, _RANGE_ROOM), np.int64)
-    for piece in store:
+    for piece in held:
         first, flat = 0, piece.blocks.reshape(-1)
         while first * BLOCK < piece.rows:
             first, count = scan(
@@ -156,8 +152,8 @@ def _range_of_one(
 
 def _some(queries: Queries, part: slice) -> Queries:
     """A part of the queries, with thresholds of its own."""
-    chosen: Any = type(queries)(*(np.ascontiguousarray(a[part]) for a in queries))
-    return chosen._replace(affine=chosen.affine.copy())  # type: ignore[no-any-return]
+    chosen = type(queries)(*(np.ascontiguousarray(a[part]) for a in queries))
+    return chosen._replace(affine=chosen.affine.copy())
 
 
 def _cut_rows(pieces: list[tuple[Piece, int, int]], ntotal: int, threads: int) -> list[list[tuple[Piece, int, int]]]:
@@ -182,4 +178,3 @@ def _cut_rows(pieces: list[tuple[Piece, int, int]], ntotal: int, threads: int) -
 def _halves() -> npt.NDArray[np.float32]:
     """The value of every float16, by its bits."""
     return np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
-

@@ -74,7 +74,6 @@ class Settings:
         code_bytes = -(-rank * nbits // 8)
         return cls(d, metric, method, rank, nbits, int(nbits_R), code_bytes, code_bytes + norm, seed)
 
-
     def check(self) -> None:
         """Raise InputError unless the fields are what ``of`` makes of some arguments, for settings from a file."""
         free = self.method == "auto"
@@ -103,9 +102,7 @@ def _budget(d: int, bits: float, scalars: int) -> int:
     return left
 
 
-def _published(
-    d: int, bits: float, method: str, rank: int | None, nbits: int | None, norm: int
-) -> tuple[int, int]:
+def _published(d: int, bits: float, method: str, rank: int | None, nbits: int | None, norm: int) -> tuple[int, int]:
     """Rank and bits of L's entries: as given, or what the budget buys."""
     if nbits is not None:
         nbits = as_integer(nbits, "nbits", least=1, most=8)

@@ -31,6 +31,7 @@ from lplr_index.errors import (
 from lplr_index.ids import IdMap
 from lplr_index.index import IndexLPLR
 from lplr_index.model import Model
+from lplr_index.rows import Rows
 from lplr_index.settings import Settings
 
 MAGIC = b"\x89LPLR\r\n\x1a"  # as PNG's: a transfer that touches line ends or the eighth bit shows at once
@@ -142,19 +143,19 @@ def _arrays(index: IndexLPLR) -> Iterator[tuple[str, tuple[int, ...], list[npt.N
     model = index.model
     named: dict[str, npt.NDArray[Any] | None] = {"mu": model.mu}
     if model.R is not None:
-        named |= _compact_R(model.R)
+        named |= _compact(model.R)
     named |= {"encoder": model.encoder, "bits": model.codec.bits, "levels": model.codec.levels}
     named |= {"fields": model.codec.fields}
-    if len(index.stored_ids):
-        named["ids"] = index.stored_ids
+    if len(index.rows.ids.stored):
+        named["ids"] = index.rows.ids.stored
     for name, array in named.items():
         if array is not None:
             yield name, array.shape, [np.ascontiguousarray(array, dtype=_DTYPES[name])]
     blocks = -(-index.ntotal // BLOCK)
-    yield "blocks", (blocks, BLOCK * index.code_size), list(index.block_arrays())
+    yield "blocks", (blocks, BLOCK * index.code_size), list(index.rows.store.whole())
 
 
-def _compact_R(R: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[Any]]:
+def _compact(R: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[Any]]:
     """R in the fewest bytes that keep every bit: float16 if it fits, one byte an entry if it has few values."""
     with np.errstate(over="ignore"):
         half = R.astype("<f2")
@@ -182,7 +183,7 @@ def _parts(index: IndexLPLR) -> Iterator[bytes]:
         "settings": asdict(index.settings),
         "trained": index.is_trained,
         "ntotal": index.ntotal,
-        "next_id": index.next_id,
+        "next_id": index.rows.ids.next_id,
         "nibbles": index.model.codec.nibbles if index.is_trained else 0,
         "gain_step": index.model.gain_step if index.is_trained else 0.0,
         "norm_unit": index.model.norm_unit if index.is_trained else 0.0,
@@ -222,7 +223,8 @@ def _read(data: Buffer, path: str, *, verify: bool) -> IndexLPLR:
         arrays = {s.name: _array(data[body:], s, check=verify or s.name != "blocks") for s in sections}
         return _index(header, arrays)
     except FormatError as err:
-        raise type(err)(f"{path}: {err}") from err
+        err.args = (f"{path}: {err}",)
+        raise
 
 
 def _header(data: Buffer) -> tuple[dict[str, Any], int]:
@@ -255,7 +257,8 @@ def _header(data: Buffer) -> tuple[dict[str, Any], int]:
 
 def _sections(header: dict[str, Any], room: int) -> list[Section]:
     """The table of sections, checked against the bytes that follow it: no holes, no overlaps, nothing left over."""
-    sections, offset = [], 0
+    sections: list[Section] = []
+    offset = 0
     for entry in _of(header, "sections", list):
         if not isinstance(entry, dict):
             raise HeaderError(f"expected a section to be a JSON object, got {type(entry).__name__}")
@@ -268,7 +271,9 @@ def _sections(header: dict[str, Any], room: int) -> list[Section]:
         for n in shape:
             size *= n
         if size != section.nbytes or section.offset != offset:
-            raise HeaderError(f"expected {size} bytes at {offset} in section {name}, got {section.nbytes} at {section.offset}")
+            raise HeaderError(
+                f"expected {size} bytes at {offset} in section {name}, got {section.nbytes} at {section.offset}"
+            )
         sections.append(section)
         offset += size + -size % _ALIGN
     if room < offset:
@@ -285,9 +290,11 @@ def _array(body: Buffer, section: Section, *, check: bool) -> npt.NDArray[Any]:
     if check:
         crc = 0
         for start in range(0, len(raw), _CHUNK):
-            crc = zlib.crc32(raw[start : start + _CHUNK], crc)
+            crc = zlib.crc32(raw[start : start + _CHUNK].data, crc)
         if crc != section.crc32:
-            raise ChecksumError(f"expected section {section.name} to match its checksum, got other bytes: it was changed")
+            raise ChecksumError(
+                f"expected section {section.name} to match its checksum, got other bytes: it was changed"
+            )
     if body[end : end + -section.nbytes % _ALIGN].any():
         raise ChecksumError(f"expected zeros after section {section.name}, got other bytes: they were changed")
     return raw.view(section.dtype).reshape(section.shape)
@@ -297,11 +304,13 @@ def _index(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Index
     """Put an index together, and see that its parts fit."""
     stated = _of(header, "settings", dict)
     if set(stated) != {field.name for field in fields(Settings)}:
-        raise HeaderError(f"expected the settings {', '.join(f.name for f in fields(Settings))}, got {', '.join(stated)}")
+        raise HeaderError(
+            f"expected the settings {', '.join(f.name for f in fields(Settings))}, got {', '.join(stated)}"
+        )
     try:
         settings = Settings(**stated)
         settings.check()
-        index = IndexLPLR.from_settings(settings)
+        model = rows = None
         if _of(header, "trained", bool):
             model = _model(header, arrays)
             ntotal, next_id = _natural(header.get("ntotal")), _natural(header.get("next_id"))
@@ -313,19 +322,21 @@ def _index(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Index
             if ids is not None and (ids.shape != (ntotal,) or (ids < 0).any() or len(np.unique(ids)) != ntotal):
                 raise HeaderError(f"expected {ntotal} distinct ids, got others")
             store = BlockStore.of_blocks(blocks, ntotal, model.codec.nibbles)
-            index.restore(model, store, IdMap(ntotal, None if ids is None else ids.astype(np.int64), next_id))
+            rows = Rows(store, IdMap(ntotal, None if ids is None else ids.astype(np.int64), next_id))
         elif arrays:
             raise HeaderError(f"expected no sections in an untrained index, got {', '.join(arrays)}")
     except (LPLRError, TypeError, ValueError, KeyError, OverflowError) as err:
         if isinstance(err, FormatError):
             raise
         raise HeaderError(f"expected a header whose parts fit together, got one that does not: {err}") from err
-    return index
+    return IndexLPLR.restored(settings, model, rows)
 
 
 def _model(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Model:
     """The model; its arrays are copied, so that they stay when the file goes."""
-    held = {name: np.array(a, dtype=np.dtype(a.dtype).newbyteorder("=")) for name, a in arrays.items() if name != "blocks"}
+    held = {
+        name: np.array(a, dtype=np.dtype(a.dtype).newbyteorder("=")) for name, a in arrays.items() if name != "blocks"
+    }
     R = held.get("R")
     if "R_half" in held:
         R = held["R_half"].astype(np.float32)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from lplr_index.arrays import as_integer
 
-T = TypeVar("T")
+Result = TypeVar("Result")
 
 _pools: dict[int, ThreadPoolExecutor] = {}
 
@@ -37,7 +37,7 @@ def as_threads(threads: Any) -> int:
     return available() if threads is None else as_integer(threads, "threads", least=1)
 
 
-def run(tasks: Iterable[Callable[[], T]], threads: int) -> list[T]:
+def run(tasks: Iterable[Callable[[], Result]], threads: int) -> list[Result]:
     """Run the tasks on at most ``threads`` threads and return their results in order."""
     todo = list(tasks)
     if threads == 1 or len(todo) < 2:

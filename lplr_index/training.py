@@ -22,12 +22,29 @@ from lplr_index.linalg import least_squares, single_threaded
 from lplr_index.lloyd import lloyd_max
 from lplr_index.model import Model
 from lplr_index.products import Product
+from lplr_index.settings import Settings
 
 TRAIN_ROWS = 65536  # rows a model is learned from; more change the result in the third digit
-_RANKING_WEIGHT = 1.2  # water-filling on energy**1.2: a little more for the leading columns ranks better than least error
+_RANKING_WEIGHT = (
+    1.2  # water-filling on energy**1.2: a little more for the leading columns ranks better than least error
+)
 _REFITS = 2  # of R against the quantized L, each followed by new levels
 _HEADROOM = 1.5  # largest gain that can be stored, relative to the largest usual one
 _TINY = 1e-30
+
+
+def train(x: FloatMatrix, settings: Settings) -> Model:
+    """Learn what ``settings`` ask for from the sample x (n, d), normalised already under cosine.
+
+    Raises
+    ------
+    InputError
+        If there are fewer rows than the rank asked for.
+    """
+    norms = settings.metric == "l2"
+    if settings.method == "auto":
+        return train_auto(x, settings.code_bytes, norms=norms, seed=settings.seed)
+    return train_published(x, settings, norms=norms)
 
 
 def train_auto(x: FloatMatrix, nbytes: int, *, norms: bool, seed: int) -> Model:
@@ -51,45 +68,48 @@ def train_auto(x: FloatMatrix, nbytes: int, *, norms: bool, seed: int) -> Model:
     order = np.argsort(-bits.astype(int), kind="stable")[: max(1, int((bits > 0).sum()))]
     bits, encoder = np.maximum(bits[order], 1), np.ascontiguousarray(basis[:, order])
     for _ in range(_REFITS):
-        Y = Product(encoder)(A)
-        levels = [lloyd_max(Y[:, j], int(b)) for j, b in enumerate(bits)]
-        codec = ScalarCodec.build(levels, Y.std(axis=0, dtype=np.float64), nbytes)
-        R = refit(codec.decode(codec.encode(Y)), A)
+        y = Product(encoder)(A)
+        levels = [lloyd_max(y[:, j], int(b)) for j, b in enumerate(bits)]
+        codec = ScalarCodec.build(levels, y.std(axis=0, dtype=np.float64), nbytes)
+        R = refit(codec.decode(codec.encode(y)), A)
         encoder = right_inverse(R)
     return _with_scalars(Model(mu, R, None, codec), x, gains=True, norms=norms)
 
 
-def train_published(
-    x: FloatMatrix, method: str, rank: int, nbits: int, nbits_R: int, *, norms: bool, seed: int
-) -> Model:
-    """Take the paper's factorization of the sample: its encoder, its grid, its R rounded to ``nbits_R`` bits; no gain.
+def train_published(x: FloatMatrix, settings: Settings, *, norms: bool) -> Model:
+    """Take the paper's factorization of the sample: its encoder, its grid, its R rounded to its bits; no gain.
 
     Parameters
     ----------
     x : ndarray of shape (n, d), float32
         The sample.
-    method : {"lplr", "lsvd", "dsvd", "nq"}
-        See ``factorize``.
-    rank, nbits, nbits_R : int
-        Rank (d for ``nq``), bits per entry of L and of R.
+    settings : Settings
+        Method, rank, bits and seed.
     norms : bool
         Whether rows store their norm (L2).
-    seed : int
-        Of the sketch.
+
+    Raises
+    ------
+    InputError
+        If there are fewer rows than the rank asked for.
     """
-    rank = min(rank, len(x))
+    method, nbits = settings.method, settings.nbits
+    if method != "nq" and len(x) < settings.rank:
+        raise InputError(f"expected at least {settings.rank} training rows for rank {settings.rank}, got {len(x)}")
+    bits_R, seed = settings.nbits_R, settings.seed
     plain = method == "nq"
-    F = factorize(x, method, rank=None if plain else rank, nbits=nbits, nbits_R=nbits_R, seed=seed)
-    grid = F.quantizer_L.decode(np.tile(np.arange(1 << nbits, dtype=np.uint8)[:, None], (1, F.rank)))
+    factors = factorize(x, method, rank=None if plain else settings.rank, nbits=nbits, nbits_R=bits_R, seed=seed)
+    codes = np.tile(np.arange(1 << nbits, dtype=np.uint8)[:, None], (1, factors.rank))
+    grid = factors.quantizer_L.decode(codes)
     levels = [np.ascontiguousarray(column, dtype=np.float32) for column in grid.T]
-    R, encoder = (None, None) if plain else (F.R, F.encoder)
+    R, encoder = (None, None) if plain else (factors.R, factors.encoder)
     spread = np.std(x if encoder is None else x @ encoder, axis=0, dtype=np.float64)
     model = Model(np.zeros(x.shape[1], np.float32), R, encoder, ScalarCodec.build(levels, spread))
     return _with_scalars(model, x, gains=False, norms=norms)
 
 
 def refit(L: FloatMatrix, A: FloatMatrix) -> FloatMatrix:
-    """R of least |A - L R|, rounded to float16 as files store it; (m, d) float32.
+    """R (m, d) of least |A - L R|, for L (n, m) and A (n, d), rounded to float16 as files store it.
 
     Notes
     -----
@@ -116,7 +136,7 @@ def _with_scalars(model: Model, x: FloatMatrix, *, gains: bool, norms: bool) -> 
 
 
 def sample_rows(x: FloatMatrix, seed: int) -> FloatMatrix:
-    """At most TRAIN_ROWS rows of x, a seeded choice over all of it, in their order.
+    """At most TRAIN_ROWS rows of x (n, d), a seeded choice over all of it, in their order.
 
     Raises
     ------

@@ -16,19 +16,19 @@ _HIGH_MOST = 126  # largest high digit, so that two of them, rounded up, fit in 
 _PAIR_MOST = 253  # sum of two low digits before they are rounded up
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def encode(Y: Any, edges: Any, starts: Any, fields: Any, codes: Any) -> None:
-    """Code each entry of Y (n, m) float32 by its nearest level and pack the codes into ``codes`` (n, bytes) uint8.
+@njit(nogil=True, cache=True)
+def encode(y: Any, edges: Any, starts: Any, fields: Any, codes: Any) -> None:
+    """Code each entry of ``y`` (n, m) float32 by its nearest level, packed into ``codes`` (n, bytes) uint8.
 
     ``edges[starts[j]:starts[j + 1]]`` are the sorted midpoints between the levels of column j; a value on a midpoint
     takes the lower level. ``fields`` (fields, 5) int32: column, nibble, shift in the nibble, mask, shift in the code.
     """
-    n, m = Y.shape
+    n, m = y.shape
     row = np.empty(m, np.int64)
     codes[:, :] = 0
     for i in range(n):
         for j in range(m):
-            value, low, high = Y[i, j], starts[j], starts[j + 1]
+            value, low, high = y[i, j], starts[j], starts[j + 1]
             while low < high:
                 middle = (low + high) >> 1
                 if edges[middle] < value:
@@ -41,9 +41,9 @@ def encode(Y: Any, edges: Any, starts: Any, fields: Any, codes: Any) -> None:
             codes[i, fields[f, 1] >> 1] |= np.uint8(part << (fields[f, 2] + 4 * (fields[f, 1] & 1)))
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def decode(codes: Any, levels: Any, starts: Any, fields: Any, L: Any) -> None:
-    """Turn packed ``codes`` (n, bytes) uint8 into levels L (n, m) float32; column j's start at ``levels[starts[j]]``."""
+    """Turn ``codes`` (n, bytes) uint8 into levels L (n, m) float32, column j's from ``levels[starts[j]]`` on."""
     n, m = L.shape
     row = np.empty(m, np.int64)
     for i in range(n):
@@ -55,12 +55,12 @@ def decode(codes: Any, levels: Any, starts: Any, fields: Any, L: Any) -> None:
             L[i, j] = levels[starts[j] + row[j]]
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def weave(rows: Any, first: int, nibbles: int, blocks: Any) -> None:
-    """Write ``rows`` (n, code_size) uint8 into ``blocks`` (blocks, 32 * code_size) as rows ``first``, ``first`` + 1, ...
+    """Write ``rows`` (n, code_size) uint8 into ``blocks`` (blocks, 32 * code_size) from row ``first`` on.
 
     The first ``nibbles`` / 2 bytes of a row are nibbles, low one first. Each byte after them is a scalar's: one byte
-    (the gain) lies in a run of 32, two bytes (the norm) side by side in a run of 64. See scan.py for the picture.
+    (the gain) lies in a run of 32, two bytes (the norm) side by side in a run of 64. See bounds.py for the picture.
     """
     size = rows.shape[1]
     half = nibbles >> 1
@@ -82,7 +82,7 @@ def weave(rows: Any, first: int, nibbles: int, blocks: Any) -> None:
             block[BLOCK * c + 2 * r + 1] = rows[i, c + 1]
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def unweave(blocks: Any, which: Any, nibbles: int, rows: Any) -> None:
     """Read rows ``which`` (n,) int64 of ``blocks`` (blocks, 32 * code_size) into ``rows`` (n, code_size) uint8."""
     size = rows.shape[1]
@@ -103,32 +103,35 @@ def unweave(blocks: Any, which: Any, nibbles: int, rows: Any) -> None:
             rows[i, c + 1] = block[BLOCK * c + 2 * r + 1]
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def row_norms(L: Any, T: Any, shift: Any, base: float, norms: Any) -> None:
-    """``norms`` (n,) float64 = |mu + l R| of each row, from L (n, m), T = L (R R^T) and shift = 2 R mu (m,); base = |mu|^2."""
+@njit(nogil=True, cache=True)
+def row_norms(L: Any, turned: Any, shift: Any, base: float, norms: Any) -> None:
+    """``norms`` (n,) float64 = |mu + l R| of each row.
+
+    From L (n, m), ``turned`` = L (R R^T) (n, m), ``shift`` = 2 R mu (m,) and ``base`` = |mu|^2.
+    """
     for i in range(L.shape[0]):
         total = base
         for j in range(L.shape[1]):
-            total += np.float64(L[i, j]) * (np.float64(T[i, j]) + shift[j])
+            total += np.float64(L[i, j]) * (np.float64(turned[i, j]) + shift[j])
         norms[i] = np.sqrt(max(total, 0.0))
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def tables(Y: Any, fields: Any, up: Any, down: Any, out: Any) -> None:
-    """``out`` (nq, nibbles, 16) float32: what each nibble value adds to <y, l>, summed over its fields.
+@njit(nogil=True, cache=True)
+def tables(y: Any, fields: Any, up: Any, down: Any, out: Any) -> None:
+    """``out`` (nq, nibbles, 16) float32: what each nibble value adds to <y, l>, for y (nq, m) float32.
 
     ``up`` (fields, 16) float32 is what a field's value adds to its column of l where y >= 0, ``down`` where y < 0.
     """
     out[:, :, :] = 0
-    for q in range(Y.shape[0]):
+    for q in range(y.shape[0]):
         for f in range(fields.shape[0]):
-            y = Y[q, fields[f, 0]]
-            values = up[f] if y >= 0 else down[f]
+            weight = y[q, fields[f, 0]]
+            values = up[f] if weight >= 0 else down[f]
             for v in range(16):
-                out[q, fields[f, 1], v] += y * values[(v >> fields[f, 2]) & fields[f, 3]]
+                out[q, fields[f, 1], v] += weight * values[(v >> fields[f, 2]) & fields[f, 3]]
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def quantize_tables(upper: Any, heavy: int, out: Any, scale: Any, base: Any) -> None:
     """Round tables of upper bounds (nq, nibbles, 16) up to bytes: their sum <= base + scale * (low + 64 * high).
 
@@ -156,7 +159,7 @@ def quantize_tables(upper: Any, heavy: int, out: Any, scale: Any, base: Any) -> 
         for c in range(nibbles):
             least = np.float64(upper[q, c].min())
             for v in range(16):
-                units = 0
+                units = np.int64(0)
                 if step > 0:
                     units = np.int64(np.ceil((np.float64(upper[q, c, v]) - least) / step))
                 if c < heavy:

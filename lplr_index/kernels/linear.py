@@ -21,9 +21,9 @@ WIDTH = 16  # columns of a panel: one vector of LLVM, which splits it to what th
 ROWS = 4  # rows that share one reading of a panel
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _panel_product(typingctx: Any, x: Any, row: Any, panel: Any, start: Any, out: Any) -> Any:
-    """``out`` (ROWS * WIDTH,) = rows ``row`` to ``row + ROWS`` of ``x`` (n, d) times the panel (d, WIDTH) at ``start``."""
+    """``out`` (ROWS * WIDTH,) = ROWS rows of ``x`` (n, d) from ``row`` on, times the panel (d, WIDTH) at ``start``."""
     floats = ir.VectorType(ir.FloatType(), WIDTH)
 
     def generate(context: Any, b: Any, signature: Any, args: Any) -> Any:
@@ -53,18 +53,18 @@ def _panel_product(typingctx: Any, x: Any, row: Any, panel: Any, start: Any, out
     return types.void(x, types.intp, panel, types.intp, out), generate
 
 
-def panels(W: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Lay a matrix W (d, m) out as panels of WIDTH columns, (ceil(m / WIDTH), d, WIDTH), the last padded with zeros."""
-    d, m = W.shape
+def panels(matrix: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Lay a matrix (d, m) out as panels of WIDTH columns, (ceil(m / WIDTH), d, WIDTH), the last padded with zeros."""
+    d, m = matrix.shape
     count = -(-m // WIDTH)
     padded = np.zeros((d, count * WIDTH), np.float32)
-    padded[:, :m] = W
+    padded[:, :m] = matrix
     return np.ascontiguousarray(padded.reshape(d, count, WIDTH).transpose(1, 0, 2))
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def multiply(x: Any, packed: Any, m: int, out: Any) -> None:
-    """``out`` (n, m) = ``x`` (n, d) times the matrix behind ``packed = panels(W)``; all float32, C-contiguous."""
+    """``out`` (n, m) = ``x`` (n, d) times the matrix behind ``packed = panels(matrix)``; all float32, C-contiguous."""
     n, d = x.shape
     flat = packed.reshape(-1)
     tile = np.empty(ROWS * WIDTH, np.float32)

@@ -1,294 +1,26 @@
-"""Score blocks of 32 packed rows against queries: bound every row in integers, then score the few that can matter.
+"""The scan: bound every row, score exactly the few that can matter, keep the k best.
 
-A row is a string of nibbles. For a query each nibble has a table of 16 partial scores, so a row's score is a sum of
-table look-ups. The scan looks up byte-sized upper bounds of those tables, one byte shuffle for 16 rows, sums them
-(``block_bounds``), and only a row whose bound reaches the threshold is scored exactly, in float64 (``exact_key``).
+``bounds.block_bounds`` bounds the rows of a block for several queries. Only a row whose bound reaches the threshold is
+scored exactly, in float64 (``exact_key``), and offered to a heap of the k best, whose worst is the next threshold.
 What is returned is therefore the exact ranking, whatever the instruction set or the rounding of the bounds.
-
-The first, heaviest nibbles have bounds of two digits to the base 64: their columns are read twice, once for the low
-digits together with all other columns, once for the high ones.
-
-This file is an island: it imports nothing of this package. numba's cache does not see edits in other files.
-
-One block, ``nibbles`` columns of 16 bytes and then the row scalars::
-
-    column 0            column 1            ...   gains        norms
-    16 bytes            16 bytes                  32 x uint8   32 x float16
-    byte j: low nibble = row ORDER[j], high nibble = row ORDER[j] + 16
-
-``ORDER`` = 0 8 1 9 2 10 ... lets even bytes hold rows 0-7 and odd bytes rows 8-15, so that 16-bit sums come out in order.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
-BLOCK = 32  # rows of one block
-GROUP = 4  # columns whose bounds add up within a byte, two by two, before they are widened
-PHASE = 512  # columns whose bounds add up within 16 bits
-DIGIT_BITS = 6  # of the low digit of a heavy column
+from lplr_index.kernels.bounds import BLOCK, STAMP, Layout, Queries, block_bounds, half_at
+
 TILE = 4  # queries that share one reading of a block
 SEGMENT = 128  # blocks that stay in the cache while all queries pass over them
-PREFETCH = 4096  # bytes ahead; the hardware prefetcher stops at page ends (without it 2.8 times slower from memory)
-PORTABLE, AVX2, AVX512 = 0, 32, 64  # instruction sets, by bytes of a register
 
 
-class Layout(NamedTuple):
-    """Where things lie in a block, and how row scalars are read. Offsets in bytes; -1 where there is none."""
-
-    nibbles: int
-    block_bytes: int
-    gain_at: int
-    norm_at: int
-    gain_step: float
-    norm_unit: float
-    heavy: int
-    split_fields: Any  # (fields, 5) int32: split column, nibble, shift in it, mask, shift in the code
-    halves: Any  # (65536,) float32: the value of every float16
-
-
-class Queries(NamedTuple):
-    """Queries made ready for the scan; nq of them."""
-
-    bounds: Any  # (nq, (nibbles + heavy) * 16) uint8: low digits of all columns, high digits of the heavy ones
-    affine: Any  # (nq, 3) float32: bound = a * sum + c, and the threshold it has to reach
-    slack: Any  # (nq,) float64: what float32 rounding of a bound may lose
-    exact: Any  # (nq, nibbles, 16) float32
-    split: Any  # (nq, splits, 256) float32: columns whose code spans several nibbles
-    base: Any  # (nq,) float64: <q, mu>
-    norm: Any  # (nq,) float64: under L2, |q|^2 and what all stored norms have in common; else 0
-
-
-class _Emit:
-    """LLVM vectors of ``width`` bytes: the few operations the bound needs."""
-
-    shuffles = {32: "llvm.x86.avx2.pshuf.b", 64: "llvm.x86.avx512.pshuf.b.512"}
-
-    def __init__(self, builder: Any, width: int) -> None:
-        self.builder, self.width, self.lanes = builder, width, width // 16
-        self.bytes = ir.VectorType(ir.IntType(8), width)
-        self.words = ir.VectorType(ir.IntType(16), width // 2)
-
-    def const(self, kind: Any, value: float) -> Any:
-        return ir.Constant(kind, [value] * kind.count)
-
-    def load(self, pointer: Any, offset: Any, kind: Any) -> Any:
-        value = self.builder.load(self.builder.bitcast(self.builder.gep(pointer, [offset]), kind.as_pointer()))
-        value.align = 1
-        return value
-
-    def load_columns(self, pointer: Any, offset: Any, width: int) -> Any:
-        """``width`` bytes, the rest of the register zero."""
-        kind = ir.VectorType(ir.IntType(8), width)
-        value = self.load(pointer, offset, kind)
-        return value if width == self.width else self.pick(value, range(self.width), self.const(kind, 0))
-
-    def pick(self, value: Any, lanes: Any, other: Any = None) -> Any:
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes))
-        return self.builder.shuffle_vector(value, other or ir.Constant(value.type, ir.Undefined), mask)
-
-    def splat(self, scalar: Any, kind: Any) -> Any:
-        one = self.builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
-        return self.pick(one, [0] * kind.count)
-
-    def look_up(self, table: Any, index: Any) -> Any:
-        kind = ir.FunctionType(self.bytes, [self.bytes, self.bytes])
-        shuffle = cgutils.get_or_insert_function(self.builder.module, kind, self.shuffles[self.width])
-        return self.builder.call(shuffle, [table, index])
-
-    def prefetch(self, pointer: Any, offset: Any) -> None:
-        void, byte, number = ir.VoidType(), ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(void, [byte, number, number, number])
-        fetch = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
-        read, keep, data = (ir.Constant(number, v) for v in (0, 3, 1))
-        self.builder.call(fetch, [self.builder.gep(pointer, [offset]), read, keep, data])
-
-    def split_nibbles(self, codes: Any) -> tuple[Any, Any]:
-        low = self.const(self.bytes, 15)
-        high = self.builder.lshr(self.builder.bitcast(codes, self.words), self.const(self.words, 4))
-        return self.builder.and_(codes, low), self.builder.and_(self.builder.bitcast(high, self.bytes), low)
-
-    def fold(self, words: Any) -> Any:
-        """Add the 128-bit lanes of a vector of 16-bit sums: eight sums remain."""
-        while words.type.count > 8:
-            half = words.type.count // 2
-            words = self.builder.add(self.pick(words, range(half)), self.pick(words, range(half, 2 * half)))
-        return words
-
-
-class _Bounds:
-    """Emits the body of ``block_bounds`` for one register width and one number of queries."""
-
-    def __init__(self, builder: Any, width: int, queries: int, pointers: dict[str, Any]) -> None:
-        self.b, self.width, self.queries, self.at = builder, width, queries, pointers
-        self.emit = _Emit(builder, width)
-        self.sums32 = ir.VectorType(ir.IntType(32), 8)
-        words = self.emit.words
-        self.words = [[cgutils.alloca_once(builder, words) for _ in range(4)] for _ in range(queries)]
-        self.total = [[cgutils.alloca_once(builder, self.sums32) for _ in range(4)] for _ in range(queries)]
-        for stores in self.total:
-            for store in stores:
-                builder.store(self.emit.const(self.sums32, 0), store)
-
-    def int64(self, value: int) -> Any:
-        return ir.Constant(ir.IntType(64), value)
-
-    def step(self, tables: Any, column: Any, width: int, sums: list[Any]) -> None:
-        """Look up the nibbles of ``width`` / 16 columns for every query and add the results as bytes."""
-        b, offset = self.b, self.b.mul(column, self.int64(16))
-        low, high = self.emit.split_nibbles(self.emit.load_columns(self.at["codes"], offset, width))
-        self.emit.prefetch(self.at["codes"], b.add(offset, self.int64(PREFETCH)))
-        for q in range(self.queries):
-            start = b.add(offset, b.mul(self.at["stride"], self.int64(q)))
-            table = self.emit.load_columns(tables, start, width)
-            found = (self.emit.look_up(table, low), self.emit.look_up(table, high))
-            sums[q] = found if sums[q] is None else tuple(b.add(x, y) for x, y in zip(sums[q], found, strict=True))
-
-    def widen(self, sums: list[Any]) -> None:
-        """Add bytes to 16-bit sums: odd bytes by a shift; even ones with the odd still above them, taken off later."""
-        b, eight = self.b, self.emit.const(self.emit.words, 8)
-        for words, found in zip(self.words, sums, strict=True):
-            for half, value in enumerate(found):
-                pairs = b.bitcast(value, self.emit.words)
-                even, odd = words[2 * half], words[2 * half + 1]
-                b.store(b.add(b.load(even), pairs), even)
-                b.store(b.add(b.load(odd), b.lshr(pairs, eight)), odd)
-
-    def columns(self, tables: Any, first: Any, last: Any) -> None:
-        """Add up the columns ``first`` to ``last`` in 16 bits; ``tables`` are those of column 0."""
-        b, lanes = self.b, self.emit.lanes
-        groups = b.sdiv(b.sub(last, first), self.int64(GROUP))
-        with cgutils.for_range(b, groups) as loop:
-            column, sums = b.add(first, b.mul(loop.index, self.int64(GROUP))), [None] * self.queries
-            for c in range(0, GROUP, lanes):
-                self.step(tables, b.add(column, self.int64(c)), self.width, sums)
-            self.widen(sums)
-        done = b.add(first, b.mul(groups, self.int64(GROUP)))
-        with b.if_then(b.icmp_signed("<", done, last)):  # two columns are left
-            sums = [None] * self.queries
-            self.step(tables, done, AVX2, sums)
-            self.widen(sums)
-
-    def phase(self, tables: Any, first: Any, last: Any, shift: int) -> None:
-        """Sum columns in 16 bits, then add the sums, shifted, to those in 32."""
-        b, eight = self.b, self.emit.const(self.emit.words, 8)
-        for words in self.words:
-            for store in words:
-                b.store(self.emit.const(self.emit.words, 0), store)
-        self.columns(tables, first, last)
-        for words, totals in zip(self.words, self.total, strict=True):
-            for half in range(2):
-                odd = b.load(words[2 * half + 1])
-                even = b.sub(b.load(words[2 * half]), b.shl(odd, eight))
-                for store, value in zip(totals[2 * half :], (even, odd), strict=False):
-                    sums = b.shl(b.zext(self.emit.fold(value), self.sums32), self.emit.const(self.sums32, shift))
-                    b.store(b.add(b.load(store), sums), store)
-
-    def digits(self) -> None:
-        """Sum the low digits of all columns, PHASE at a time, then the high digits of the heavy ones."""
-        b, tables = self.b, self.at["tables"]
-        for tables, columns, shift in (
-            (self.at["tables"], self.at["nibbles"], 0),
-            (b.gep(tables, [b.mul(self.at["nibbles"], self.int64(16))]), self.at["heavy"], DIGIT_BITS),
-        ):
-            runs = b.sdiv(b.add(columns, self.int64(PHASE - 1)), self.int64(PHASE))
-            with cgutils.for_range(b, runs) as loop:
-                first = b.mul(loop.index, self.int64(PHASE))
-                last = b.add(first, self.int64(PHASE))
-                self.phase(tables, first, b.select(b.icmp_signed("<", last, columns), last, columns), shift)
-
-    def gains(self, eighth: int) -> Any:
-        """The gains of eight rows as floats, one where the layout has none."""
-        b, floats = self.b, ir.VectorType(ir.FloatType(), 8)
-        out = cgutils.alloca_once(b, floats)
-        b.store(self.emit.const(floats, 1.0), out)
-        with b.if_then(b.icmp_signed(">=", self.at["gain_at"], self.int64(0))):
-            offset = b.add(self.at["gain_at"], self.int64(8 * eighth))
-            raw = self.emit.load(self.at["codes"], offset, ir.VectorType(ir.IntType(8), 8))
-            b.store(b.fmul(b.uitofp(raw, floats), self.emit.splat(self.at["gain_step"], floats)), out)
-        return b.load(out)
-
-    def norms(self, eighth: int) -> Any:
-        """The squared norms of eight rows as floats, zero where the layout has none."""
-        b, floats = self.b, ir.VectorType(ir.FloatType(), 8)
-        out = cgutils.alloca_once(b, floats)
-        b.store(self.emit.const(floats, 0.0), out)
-        with b.if_then(b.icmp_signed(">=", self.at["norm_at"], self.int64(0))):
-            offset = b.add(self.at["norm_at"], self.int64(16 * eighth))
-            raw = self.emit.load(self.at["codes"], offset, ir.VectorType(ir.HalfType(), 8))
-            b.store(b.fmul(b.fpext(raw, floats), self.emit.splat(self.at["norm_unit"], floats)), out)
-        return b.load(out)
-
-    def compare(self) -> None:
-        """Turn sums into bounds and store, per query, the bit mask of rows that reach the threshold."""
-        b, floats = self.b, ir.VectorType(ir.FloatType(), 8)
-        number = ir.IntType(32)
-        masks = [ir.Constant(number, 0)] * self.queries
-        for eighth in range(4):
-            gains, norms = self.gains(eighth), self.norms(eighth)
-            for q in range(self.queries):
-                a, c, threshold = (
-                    self.emit.splat(b.load(b.gep(self.at["affine"], [self.int64(3 * q + i)])), floats) for i in range(3)
-                )
-                sums = b.load(self.total[q][eighth])
-                into = b.bitcast(b.gep(self.at["sums"], [self.int64(BLOCK * q + 8 * eighth)]), sums.type.as_pointer())
-                b.store(sums, into).align = 4
-                bound = b.fsub(b.fmul(b.fadd(b.fmul(b.sitofp(sums, floats), a), c), gains), norms)
-                hits = b.zext(b.bitcast(b.fcmp_ordered(">=", bound, threshold), ir.IntType(8)), number)
-                masks[q] = b.or_(masks[q], b.shl(hits, ir.Constant(number, 8 * eighth)))
-        for q, mask in enumerate(masks):
-            b.store(mask, b.gep(self.at["masks"], [self.int64(q)]))
-
-
-@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def _vector_bounds(
-    typingctx: Any, width: Any, tile: Any, blocks: Any, at: Any, layout: Any, queries: Any, q: Any, sums: Any, masks: Any
-) -> Any:
-    """``block_bounds`` with byte shuffles of the given register width."""
-    arguments = (width, tile, blocks, types.intp, layout, queries, types.intp, sums, masks)
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        def data(kind: Any, value: Any) -> Any:
-            return context.make_array(kind)(context, builder, value).data
-
-        def field(which: int, name: str) -> Any:
-            kind = signature.args[which]
-            position = kind.fields.index(name)
-            return kind.types[position], builder.extract_value(args[which], position)
-
-        real = ir.FloatType()
-        nibbles, heavy = field(4, "nibbles")[1], field(4, "heavy")[1]
-        stride = builder.mul(builder.add(nibbles, heavy), ir.Constant(nibbles.type, 16))
-        start = builder.mul(args[6], stride)
-        pointers = {
-            "codes": builder.gep(data(blocks, args[2]), [args[3]]),
-            "stride": stride,
-            "tables": builder.gep(data(*field(5, "bounds")), [start]),
-            "affine": builder.gep(data(*field(5, "affine")), [builder.mul(args[6], ir.Constant(args[6].type, 3))]),
-            "nibbles": nibbles,
-            "heavy": heavy,
-            "gain_at": field(4, "gain_at")[1],
-            "norm_at": field(4, "norm_at")[1],
-            "gain_step": builder.fptrunc(field(4, "gain_step")[1], real),
-            "norm_unit": builder.fptrunc(field(4, "norm_unit")[1], real),
-            "sums": data(sums, args[7]),
-            "masks": data(masks, args[8]),
-        }
-        body = _Bounds(builder, width.literal_value, tile.literal_value, pointers)
-        body.digits()
-        body.compare()
-        return context.get_dummy_value()
-
-    return types.void(*arguments), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _lowest_bit(typingctx: Any, mask: Any) -> Any:
     """The number of the lowest set bit of a non-zero uint32."""
 
@@ -298,66 +30,7 @@ def _lowest_bit(typingctx: Any, mask: Any) -> Any:
     return types.int64(types.uint32), generate
 
 
-def block_bounds(
-    simd: int, tile: int, blocks: Any, at: int, layout: Layout, queries: Queries, q: int, sums: Any, masks: Any
-) -> None:
-    """Bound the 32 rows of the block at byte ``at`` for ``tile`` queries from ``q`` on.
-
-    ``sums`` (TILE * 32,) int32 receives the integer sums and ``masks`` (TILE,) uint32 the rows that may matter.
-    Integers and floats are the same at every ``simd``: sums are exact, and the float part is not contracted.
-    Compiled code only: the overload below stands in for this function there.
-    """
-
-
-@overload(block_bounds, prefer_literal=True)  # type: ignore[untyped-decorator]
-def _block_bounds(
-    simd: Any, tile: Any, blocks: Any, at: Any, layout: Any, queries: Any, q: Any, sums: Any, masks: Any
-) -> Any:
-    if simd.literal_value != PORTABLE:
-
-        def vector(
-            simd: Any, tile: Any, blocks: Any, at: Any, layout: Any, queries: Any, q: Any, sums: Any, masks: Any
-        ) -> None:
-            _vector_bounds(simd, tile, blocks, at, layout, queries, q, sums, masks)
-
-        return vector
-
-    def portable(
-        simd: Any, tile: Any, blocks: Any, at: Any, layout: Any, queries: Any, q: Any, sums: Any, masks: Any
-    ) -> None:
-        for t in range(tile):
-            for r in range(BLOCK):
-                sums[t * BLOCK + r] = 0
-            for table in range(layout.nibbles + layout.heavy):
-                column, shift = table, 0
-                if table >= layout.nibbles:
-                    column, shift = table - layout.nibbles, DIGIT_BITS
-                for j in range(16):
-                    r = (j >> 1) + 8 * (j & 1)
-                    code = blocks[at + 16 * column + j]
-                    sums[t * BLOCK + r] += np.int32(queries.bounds[q + t, 16 * table + (code & 15)]) << shift
-                    sums[t * BLOCK + r + 16] += np.int32(queries.bounds[q + t, 16 * table + (code >> 4)]) << shift
-            mask = np.uint32(0)
-            for r in range(BLOCK):
-                bound = np.float32(sums[t * BLOCK + r]) * queries.affine[q + t, 0] + queries.affine[q + t, 1]
-                if layout.gain_at >= 0:
-                    bound *= np.float32(blocks[at + layout.gain_at + r]) * np.float32(layout.gain_step)
-                if layout.norm_at >= 0:
-                    bound -= _half(blocks, at + layout.norm_at + 2 * r, layout) * np.float32(layout.norm_unit)
-                if bound >= queries.affine[q + t, 2]:
-                    mask |= np.uint32(1) << np.uint32(r)
-            masks[t] = mask
-
-    return portable
-
-
-@njit(nogil=True)  # type: ignore[untyped-decorator]
-def _half(blocks: Any, at: int, layout: Layout) -> Any:
-    """The float16 at byte ``at``, little-endian."""
-    return layout.halves[np.int64(blocks[at]) | np.int64(blocks[at + 1]) << 8]
-
-
-@njit(nogil=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True)
 def exact_key(blocks: Any, at: int, row: int, layout: Layout, queries: Queries, q: int) -> Any:
     """The key of one row of a block: the float32 score, or minus the float32 squared distance. Larger is better."""
     spot = 2 * (row & 7) + ((row >> 3) & 1)
@@ -379,17 +52,17 @@ def exact_key(blocks: Any, at: int, row: int, layout: Layout, queries: Queries, 
         score *= np.float64(blocks[at + layout.gain_at + row]) * layout.gain_step
     if layout.norm_at < 0:
         return np.float32(score)
-    norm = np.float64(_half(blocks, at + layout.norm_at + 2 * row, layout)) * layout.norm_unit
+    norm = np.float64(half_at(blocks, at + layout.norm_at + 2 * row, layout)) * layout.norm_unit
     return -np.float32(max(0.0, queries.norm[q] + norm - 2.0 * score))
 
 
-@njit(nogil=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True)
 def _worse(key: Any, number: int, other: Any, other_number: int) -> bool:
     """Whether (key, id) ranks behind the other: by key, and at equal keys the lower id first."""
     return key < other or (key == other and number > other_number)
 
 
-@njit(nogil=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True)
 def _sift_down(keys: Any, ids: Any, size: int) -> None:
     """Restore the heap (worst at the root) after its root was replaced."""
     key, number, at = keys[0], ids[0], 0
@@ -406,7 +79,7 @@ def _sift_down(keys: Any, ids: Any, size: int) -> None:
     keys[at], ids[at] = key, number
 
 
-@njit(nogil=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True)
 def push(keys: Any, ids: Any, key: Any, number: int) -> None:
     """Put (key, id) into a full heap of the k best if it ranks before the worst of them."""
     if _worse(keys[0], ids[0], key, number):
@@ -414,7 +87,7 @@ def push(keys: Any, ids: Any, key: Any, number: int) -> None:
         _sift_down(keys, ids, keys.shape[0])
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def sort_heaps(keys: Any, ids: Any) -> None:
     """Turn each heap (nq, k) into a list, best first."""
     for q in range(keys.shape[0]):
@@ -424,7 +97,7 @@ def sort_heaps(keys: Any, ids: Any) -> None:
             _sift_down(keys[q], ids[q], size)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def merge_heaps(keys: Any, ids: Any, more_keys: Any, more_ids: Any) -> None:
     """Add the entries of a second set of heaps (nq, k) to the first."""
     for q in range(keys.shape[0]):
@@ -433,14 +106,15 @@ def merge_heaps(keys: Any, ids: Any, more_keys: Any, more_ids: Any) -> None:
 
 
 def make_scan(simd: int) -> Any:
-    """Compile the scan for one instruction set. ``simd`` reaches numba's cache key through the closure."""
+    """The scan for one instruction set; ``simd`` and the stamp reach numba's cache key through the closure."""
+    stamp = STAMP
 
-    @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+    @njit(nogil=True, cache=True)
     def scan(
         blocks: Any, first: int, rows: int, row0: int, layout: Layout, queries: Queries, allowed: Any, ids: Any,
         keys: Any, found: Any, radius: float,
     ) -> tuple[int, int]:  # fmt: skip
-        """Offer ``rows`` rows of ``blocks`` (bytes,) uint8, from block ``first`` on, to the heaps ``keys, found`` (nq, k).
+        """Offer rows of ``blocks`` (bytes,) uint8, from block ``first`` to row ``rows``, to heaps (nq, k).
 
         Row r of the blocks is row ``row0 + r`` of the index; its id is ``ids[row0 + r]``, or that number where ``ids``
         is empty. ``allowed`` (blocks of the index,) uint32 is the filter, or empty. With a finite ``radius`` (one query
@@ -466,9 +140,9 @@ def make_scan(simd: int) -> Any:
                         return block, count
                     at = block * layout.block_bytes
                     if tile == TILE:
-                        block_bounds(simd, TILE, blocks, at, layout, queries, q, sums, masks)
+                        block_bounds(simd, stamp, TILE, blocks, at, layout, queries, q, sums, masks)
                     else:
-                        block_bounds(simd, 1, blocks, at, layout, queries, q, sums, masks)
+                        block_bounds(simd, stamp, 1, blocks, at, layout, queries, q, sums, masks)
                     for t in range(tile):
                         mask = np.uint32(masks[t] & live)
                         while mask != 0:
@@ -491,4 +165,3 @@ def make_scan(simd: int) -> Any:
         return last, count
 
     return scan
-

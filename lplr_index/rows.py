@@ -1,0 +1,63 @@
+"""The rows an index holds: packed codes and ids, which grow and shrink together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from lplr_index.arrays import ByteMatrix, IdArray
+from lplr_index.blocks import BlockStore, Piece
+from lplr_index.ids import IdMap
+
+
+class Rows:
+    """Codes of ``code_size`` bytes under ids.
+
+    Parameters
+    ----------
+    store : BlockStore
+        The codes.
+    ids : IdMap
+        Their ids, as many.
+    """
+
+    def __init__(self, store: BlockStore, ids: IdMap) -> None:
+        self.store = store
+        self.ids = ids
+
+    @classmethod
+    def none(cls, code_size: int, nibbles: int) -> Rows:
+        """No rows yet."""
+        return cls(BlockStore(code_size, nibbles), IdMap())
+
+    def __len__(self) -> int:
+        return self.ids.ntotal
+
+    def __iter__(self) -> Iterator[Piece]:
+        return iter(self.store)
+
+    def append(self, codes: ByteMatrix, ids: IdArray | None) -> None:
+        """Add codes (n, code_size) under ids (n,) that ``check_new`` has passed, or under the next ones where None."""
+        self.store.append(codes)
+        self.ids.extend(self.ids.fresh(len(codes)) if ids is None else ids)
+
+    def keep(self, mask: npt.NDArray[np.bool_]) -> None:
+        """Keep the rows of the mask (n,)."""
+        self.store = self.store.keep(mask)
+        self.ids.keep(mask)
+
+    def codes(self, first: int, count: int) -> ByteMatrix:
+        """The codes (count, code_size) of rows in the order they are held."""
+        return self.store.rows(np.arange(first, first + count))
+
+    def codes_of(self, ids: IdArray) -> ByteMatrix:
+        """The codes (n, code_size) of rows by id (n,).
+
+        Raises
+        ------
+        UnknownIdError
+            If one of them is not held.
+        """
+        return self.store.rows(self.ids.rows_of(ids))
