@@ -20,6 +20,20 @@ ByteMatrix = npt.NDArray[np.uint8]
 IdArray = npt.NDArray[np.int64]
 
 
+def as_array(x: Any, *, name: str = "x") -> npt.NDArray[Any]:
+    """Return ``x`` as an array of whatever shape and dtype, not copied if it is one.
+
+    Raises
+    ------
+    InputError
+        If it is a list of rows of different lengths.
+    """
+    try:
+        return np.asarray(x)
+    except ValueError as err:
+        raise InputError(f"expected {name} to be a matrix of numbers, got rows of different lengths") from err
+
+
 def as_vectors(x: Any, d: int | None = None, *, name: str = "x", first_row: int = 0) -> FloatMatrix:
     """Return ``x`` as a C-contiguous float32 array of shape (n, d) without NaN or infinity.
 
@@ -39,10 +53,7 @@ def as_vectors(x: Any, d: int | None = None, *, name: str = "x", first_row: int 
     InputError
         If ``x`` is not a numeric matrix of that width, or holds a value that float32 cannot.
     """
-    try:
-        a = np.asarray(x)
-    except ValueError as err:
-        raise InputError(f"expected {name} to be a matrix of numbers, got rows of different lengths") from err
+    a = as_array(x, name=name)
     if a.dtype.kind not in "fiub" or a.dtype.itemsize > 8:
         raise InputError(f"expected {name} to hold float or integer numbers, got dtype {a.dtype}")
     if a.ndim != 2:
@@ -149,7 +160,7 @@ def row_chunks(x: Any, rows: int) -> Iterator[tuple[int, Any]]:
     InputError
         If ``x`` is no matrix.
     """
-    a = np.asarray(x)
+    a = as_array(x)
     if a.ndim != 2:
         a = as_vectors(a)
     for start in range(0, max(len(a), 1), rows):

@@ -33,8 +33,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         An OSError raised inside the block counts as such a refusal; every other exception passes through.
     """
     target = _target(path)
-    # The name owes nothing to the target's, which may already be as long as the file system allows.
-    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
+    temporary = _temporary(target)
     try:
         # Not tempfile: its files are readable by their owner only, and the finished file would stay so.
         with temporary.open("x+b") as stream:
@@ -52,6 +51,32 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Find out now whether ``atomic_write`` could begin, before the long work whose result it is to hold.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file to create or replace later. Nothing is left in its folder.
+
+    Raises
+    ------
+    WriteError
+        If the folder is missing or not writable, or ``path`` is not a regular file.
+    """
+    temporary = _temporary(_target(path))
+    try:
+        temporary.open("xb").close()
+        temporary.unlink()
+    except OSError as err:
+        raise WriteError(f"cannot write {path}: {err.strerror or err}") from err
+
+
+def _temporary(target: Path) -> Path:
+    # The name owes nothing to the target's, which may already be as long as the file system allows.
+    return target.with_name(f".{secrets.token_hex(8)}.tmp")
 
 
 def _target(path: str | os.PathLike[str]) -> Path:

@@ -18,6 +18,8 @@ from lplr_index.allocation import pack_fields
 from lplr_index.arrays import ByteMatrix, FloatMatrix
 from lplr_index.errors import InputError
 
+_ROUNDING = 0.3  # of the spread of scores: what rounding up bounds may add, so that few rows pass for nothing
+
 
 class QueryTables(NamedTuple):
     """What <y, l> is made of, for nq projected queries: one table of 16 entries a nibble.
@@ -57,7 +59,7 @@ class Codec(Protocol):
 
     @property
     def heavy(self) -> int:
-        """Leading nibbles whose bounds have two digits: a multiple of four, or all."""
+        """Leading nibbles whose bounds have two digits: a multiple of eight, or all."""
 
     @property
     def split_fields(self) -> npt.NDArray[np.int32]:
@@ -87,12 +89,15 @@ class ScalarCodec:
         Where the bits of each code lie: column, nibble, shift in the nibble, mask, shift in the code.
     nibbles : int
         Nibbles of a row's code, an even number.
+    heavy : int
+        Leading nibbles whose bounds have two digits: a multiple of eight, or all.
     """
 
     bits: npt.NDArray[np.uint8]
     levels: npt.NDArray[np.float32]
     fields: npt.NDArray[np.int32]
     nibbles: int
+    heavy: int
 
     @classmethod
     def build(
@@ -114,24 +119,19 @@ class ScalarCodec:
         used = int(fields[:, 1].max()) + 1
         nibbles = used + used % 2 if nbytes is None else 2 * nbytes
         flat = np.concatenate(levels).astype(np.float32)
-        draft = cls(bits, flat, fields, nibbles)
+        draft = cls(bits, flat, fields, nibbles, nibbles)
         weight = np.zeros(nibbles)
         np.add.at(weight, fields[:, 1], np.ptp(draft._values[1], axis=1) * spread[fields[:, 0]])
         order = np.argsort(-weight, kind="stable")
         place = np.empty(nibbles, np.int32)
         place[order] = np.arange(nibbles)
         fields[:, 1] = place[fields[:, 1]]
-        return cls(bits, flat, fields, nibbles)
+        return cls(bits, flat, fields, nibbles, _heavy(weight[order]))
 
     @property
     def m(self) -> int:
         """Columns of L."""
         return len(self.bits)
-
-    @property
-    def heavy(self) -> int:
-        """Leading nibbles whose bounds have two digits: the heaviest quarter."""
-        return min(self.nibbles, max(4, self.nibbles // 16 * 4))
 
     @cached_property
     def starts(self) -> npt.NDArray[np.int64]:
@@ -185,8 +185,7 @@ class ScalarCodec:
         if len(self._split_columns):
             upper = np.empty(shape, np.float32)
             kernel.tables(y, self.fields, up, down, upper)
-            for s, j in enumerate(self._split_columns.tolist()):
-                split[:, s, : len(self._column(j))] = y[:, j, None] * self._column(j)
+            kernel.split_tables(y, self._split_columns, self.levels, self.starts, split)
         bounds = np.empty((nq, (self.nibbles + self.heavy) * 16), np.uint8)
         scale, base = np.empty(nq), np.empty(nq)
         kernel.quantize_tables(upper, self.heavy, bounds, scale, base)
@@ -207,6 +206,8 @@ class ScalarCodec:
             and bool(np.isin(mask, [1, 3, 7, 15]).all() and (shift >= 0).all() and ((mask << shift) <= 15).all())
             and bool((code_shift >= 0).all() and ((mask << code_shift) < (1 << self.bits[column].astype(int))).all())
             and self.nibbles % 2 == 0
+            and 0 <= self.heavy <= self.nibbles
+            and (self.heavy % 8 == 0 or self.heavy == self.nibbles)
         )
         if not sound:
             raise InputError(
@@ -259,3 +260,20 @@ class ScalarCodec:
                 up[rows[0], v] = np.nextafter(np.float32(rest[top == v].max()), np.float32(np.inf))
                 down[rows[0], v] = np.nextafter(np.float32(rest[top == v].min()), np.float32(-np.inf))
         return exact, up, down
+
+
+def _heavy(weight: npt.NDArray[np.float64]) -> int:
+    """How many leading nibbles want bounds of two digits, for the typical range of each nibble, by falling weight.
+
+    Bounds are rounded up in steps of one size for all nibbles, on average by half a step each. The step has to fit the
+    range of the heavy nibbles into two digits and those of the others, four at a time, into one byte. Every heavy
+    nibble is one more look-up, so as few are taken as keep the rounding small beside the spread of scores.
+    """
+    nibbles = len(weight)
+    padded = np.concatenate([weight, np.zeros(-nibbles % 8 + 8)])
+    fours = padded.reshape(-1, 4, 2).sum(axis=1).max(axis=1)  # of columns c, c + 2, c + 4, c + 6 of each eight
+    spread = float(np.sqrt(np.square(weight / 4).sum()))
+    counts = np.arange(1, len(fours))
+    steps = np.array([max(fours[eights:].max() / 251, weight[0] / (64 * 62)) for eights in counts])
+    enough = max(2 * _ROUNDING * spread / nibbles, 1.25 * float(steps.min()))
+    return min(nibbles, 8 * int(counts[np.argmax(steps <= enough)]))

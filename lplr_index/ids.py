@@ -25,7 +25,7 @@ class IdMap:
 
     def __init__(self, ntotal: int = 0, ids: IdArray | None = None, next_id: int | None = None) -> None:
         self.ntotal = ntotal
-        self._ids = ids
+        self._parts = None if ids is None else [ids]  # joined when asked for, so that adding does not copy
         self._order: npt.NDArray[np.intp] | None = None
         largest = ntotal - 1 if ids is None else int(ids.max(initial=-1))
         self.next_id = max(largest + 1, next_id or 0)
@@ -33,11 +33,15 @@ class IdMap:
     @property
     def stored(self) -> IdArray:
         """The ids (ntotal,) where they are stored, an empty array where they are row numbers."""
-        return np.empty(0, np.int64) if self._ids is None else self._ids
+        if self._parts is None:
+            return np.empty(0, np.int64)
+        if len(self._parts) != 1:
+            self._parts = [np.concatenate([*self._parts, np.empty(0, np.int64)])]
+        return self._parts[0]
 
     def all(self) -> IdArray:
         """The id of every row, (ntotal,) int64."""
-        return np.arange(self.ntotal, dtype=np.int64) if self._ids is None else self._ids
+        return np.arange(self.ntotal, dtype=np.int64) if self._parts is None else self.stored
 
     def fresh(self, n: int) -> IdArray:
         """The ids that ``n`` rows without ids of their own will get."""
@@ -62,18 +66,18 @@ class IdMap:
     def extend(self, ids: IdArray) -> None:
         """Append ids (n,) that ``check_new`` has passed, or that ``fresh`` gave."""
         n = len(ids)
-        if self._ids is None and not np.array_equal(ids, np.arange(self.ntotal, self.ntotal + n)):
-            self._ids = self.all()
-        if self._ids is not None:
-            self._ids = np.concatenate([self._ids, ids])
+        if self._parts is None and not np.array_equal(ids, np.arange(self.ntotal, self.ntotal + n)):
+            self._parts = [self.all()]
+        if self._parts is not None:
+            self._parts.append(ids.copy())
         self.ntotal += n
         self._order = None
         self.next_id = max(self.next_id, int(ids.max(initial=-1)) + 1)
 
     def keep(self, rows: npt.NDArray[np.bool_]) -> None:
         """Keep the rows of the mask (ntotal,); their ids stay what they are."""
-        self._ids = self.all()[rows]
-        self.ntotal = len(self._ids)
+        kept = self.all()[rows]
+        self._parts, self.ntotal = [kept], len(kept)
         self._order = None
 
     def rows_of(self, ids: IdArray) -> IdArray:
@@ -98,12 +102,13 @@ class IdMap:
 
     def _find(self, ids: IdArray) -> IdArray:
         """The row (n,) of each id (n,), -1 where there is none."""
-        if self._ids is None:
+        if self._parts is None:
             return np.where((ids >= 0) & (ids < self.ntotal), ids, -1)
         if not self.ntotal:
             return np.full(len(ids), -1, np.int64)
+        held = self.stored
         if self._order is None:
-            self._order = np.argsort(self._ids, kind="stable")
-        place = np.searchsorted(self._ids, ids, sorter=self._order)
+            self._order = np.argsort(held, kind="stable")
+        place = np.searchsorted(held, ids, sorter=self._order)
         rows = self._order[np.minimum(place, self.ntotal - 1)]
-        return np.where(self._ids[rows] == ids, rows, -1)
+        return np.where(held[rows] == ids, rows, -1)

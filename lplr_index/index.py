@@ -14,6 +14,7 @@ from lplr_index.arrays import (
     ByteMatrix,
     FloatMatrix,
     IdArray,
+    as_array,
     as_codes,
     as_ids,
     as_integer,
@@ -171,7 +172,7 @@ class IndexLPLR:
             raise InputError(
                 f"expected an empty index to train, got one that holds {self.ntotal} rows; reset() it first"
             )
-        sample = self._door(training.sample_rows(np.asarray(x), self._settings.seed))
+        sample = self._door(training.sample_rows(as_array(x), self._settings.seed))
         self._model = training.train(sample, self._settings)
         self.reset()
 
@@ -194,12 +195,12 @@ class IndexLPLR:
 
     def add_sa_codes(self, codes: npt.ArrayLike, ids: npt.ArrayLike | None = None) -> None:
         """Add rows as ``sa_encode`` of an index with the same training gave them, (n, code_size) uint8."""
-        numbers = None if ids is None else as_ids(ids)
-        if numbers is not None:
-            self._rows.ids.check_new(numbers)
         _ = self.model
         rows = as_codes(codes, self.code_size)
-        self._rows.append(rows, None if numbers is None else as_ids(numbers, len(rows)))
+        numbers = None if ids is None else as_ids(ids, len(rows))
+        if numbers is not None:
+            self._rows.ids.check_new(numbers)
+        self._rows.append(rows, numbers)
 
     def merge_from(self, other: IndexLPLR, add_id: int = 0) -> None:
         """Move the rows of ``other`` here; it is empty afterwards.
@@ -361,7 +362,6 @@ class IndexLPLR:
         model = self.model
         return model.decode(as_codes(codes, self.code_size))
 
-    # Parts, for storage.py and interop.py, and what is used inside
 
     @classmethod
     def restored(cls, settings: Settings, model: Model | None, rows: Rows | None) -> IndexLPLR:

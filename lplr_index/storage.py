@@ -185,6 +185,7 @@ def _parts(index: IndexLPLR) -> Iterator[bytes]:
         "ntotal": index.ntotal,
         "next_id": index.rows.ids.next_id,
         "nibbles": index.model.codec.nibbles if index.is_trained else 0,
+        "heavy": index.model.codec.heavy if index.is_trained else 0,
         "gain_step": index.model.gain_step if index.is_trained else 0.0,
         "norm_unit": index.model.norm_unit if index.is_trained else 0.0,
         "norm_base": index.model.norm_base if index.is_trained else 0.0,
@@ -342,7 +343,9 @@ def _model(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Model
         R = held["R_half"].astype(np.float32)
     elif "R_index" in held:
         R = np.ascontiguousarray(held["R_values"][held["R_index"]])
-    codec = ScalarCodec(held["bits"], held["levels"], held["fields"], _natural(header.get("nibbles")))
+    codec = ScalarCodec(
+        held["bits"], held["levels"], held["fields"], *(_natural(header.get(key)) for key in ("nibbles", "heavy"))
+    )
     codec.check()
     steps = [float(_of(header, key, (int, float))) for key in ("gain_step", "norm_unit", "norm_base")]
     model = Model(held["mu"], R, held.get("encoder"), codec, *steps)

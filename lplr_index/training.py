@@ -8,6 +8,7 @@ water-filling, Lloyd-Max levels per column, and R refitted by least squares agai
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -135,7 +136,7 @@ def _with_scalars(model: Model, x: FloatMatrix, *, gains: bool, norms: bool) -> 
     return replace(model, gain_step=gain_step, norm_unit=norm_unit, norm_base=norm_base)
 
 
-def sample_rows(x: FloatMatrix, seed: int) -> FloatMatrix:
+def sample_rows(x: npt.NDArray[Any], seed: int) -> npt.NDArray[Any]:
     """At most TRAIN_ROWS rows of x (n, d), a seeded choice over all of it, in their order.
 
     Raises
@@ -143,7 +144,7 @@ def sample_rows(x: FloatMatrix, seed: int) -> FloatMatrix:
     InputError
         If there are no rows.
     """
-    if not len(x):
+    if not (x.ndim and len(x)):
         raise InputError("expected at least one row to train on, got none")
     if len(x) <= TRAIN_ROWS:
         return x

@@ -12,8 +12,8 @@ from numba import njit
 
 BLOCK = 32  # rows of one block, as in scan.py
 _DIGIT = 64  # base of the two digits of a heavy table entry
-_HIGH_MOST = 126  # largest high digit, so that two of them, rounded up, fit in a byte
-_PAIR_MOST = 253  # sum of two low digits before they are rounded up
+_HIGH_MOST = 62  # largest high digit, so that four of them, rounded up, fit in a byte
+_SUM_MOST = 251  # of four low digits before they are rounded up
 
 
 @njit(nogil=True, cache=True)
@@ -132,17 +132,27 @@ def tables(y: Any, fields: Any, up: Any, down: Any, out: Any) -> None:
 
 
 @njit(nogil=True, cache=True)
+def split_tables(y: Any, columns: Any, levels: Any, starts: Any, out: Any) -> None:
+    """``out`` (nq, splits, 256) float32: what each code of some ``columns`` (splits,) adds to <y, l>, y (nq, m)."""
+    for q in range(y.shape[0]):
+        for s in range(columns.shape[0]):
+            first = starts[columns[s]]
+            for code in range(starts[columns[s] + 1] - first):
+                out[q, s, code] = y[q, columns[s]] * levels[first + code]
+
+
+@njit(nogil=True, cache=True)
 def quantize_tables(upper: Any, heavy: int, out: Any, scale: Any, base: Any) -> None:
     """Round tables of upper bounds (nq, nibbles, 16) up to bytes: their sum <= base + scale * (low + 64 * high).
 
     ``out`` (nq, (nibbles + heavy) * 16) uint8 holds the low digits of all nibbles, then the high digits of the first
-    ``heavy`` ones (a multiple of four, or all); the others have low digits only. The scan adds the bytes of columns
-    c and c + 2 of each four before it widens them, so such a pair must stay within a byte: that, or the range of the
-    heavy ones, sets ``scale``. One scale for all is what makes the bounds tightest. ``scale``, ``base`` (nq,) float64.
+    ``heavy`` ones (a multiple of eight, or all); the others have low digits only. The scan adds the bytes of columns
+    c, c + 2, c + 4 and c + 6 of each eight before it widens them, so such four must stay within a byte: that, or the
+    range of the heavy ones, sets ``scale``. One scale for all makes the bounds tightest. ``scale``, ``base``: (nq,)
+    float64.
     """
     nibbles = upper.shape[1]
-    span = np.empty(nibbles + 2)
-    span[nibbles:] = 0.0
+    span = np.zeros(nibbles + 6)
     for q in range(upper.shape[0]):
         base[q] = 0.0
         step = 0.0
@@ -153,8 +163,8 @@ def quantize_tables(upper: Any, heavy: int, out: Any, scale: Any, base: Any) -> 
         for c in range(heavy):
             step = max(step, span[c] / (_DIGIT * _HIGH_MOST))
         for c in range(heavy, nibbles):
-            if c % 4 < 2:
-                step = max(step, (span[c] + span[c + 2]) / _PAIR_MOST)
+            if c % 8 < 2:
+                step = max(step, (span[c] + span[c + 2] + span[c + 4] + span[c + 6]) / _SUM_MOST)
         scale[q] = step
         for c in range(nibbles):
             least = np.float64(upper[q, c].min())

@@ -1,0 +1,125 @@
+"""An index of the vectors in a file, however large: trained on a sample, filled chunk by chunk."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lplr_index.arrays import FloatMatrix, IdArray, as_ids, as_integer
+from lplr_index.errors import InputError, ZeroVectorWarning
+from lplr_index.ids import IdMap
+from lplr_index.index import IndexLPLR
+from lplr_index.threads import as_threads
+from lplr_index.training import TRAIN_ROWS
+from lplr_index.vectors import VectorFile
+
+Progress = Callable[[str, int, int], object]
+"""Told what is being done, how many rows of it are done, and of how many; of 0 where nobody knows."""
+
+
+def build_index(
+    source: VectorFile,
+    index: IndexLPLR,
+    *,
+    ids: npt.ArrayLike | None = None,
+    train_rows: int = TRAIN_ROWS,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Train an index, unless it is trained, and add all rows of a file to it.
+
+    The index is the same as if the whole matrix had been added at once after ``train(source.sample(...))``.
+    Memory is that of the packed rows, of eight bytes a row where ``ids`` are given, and of training on the sample or
+    encoding one chunk (some 32 MB of float32 and a few copies of it), whichever is more.
+
+    Parameters
+    ----------
+    source : VectorFile
+        Open.
+    index : IndexLPLR
+        Of the dimension of the file. Rows it holds stay.
+    ids : array_like of shape (n,), optional
+        Ids of the rows; counted on from the largest where None.
+    train_rows : int
+        Rows to train on, drawn with the seed of the index from the whole file; all rows of a file that has fewer.
+        From 1 to ``TRAIN_ROWS``.
+    threads : int, optional
+        Threads to use; all where None. The index does not depend on it.
+    progress : callable, optional
+        Called with ``"sampling"``, ``"training"`` or ``"adding"``, the rows done and their total.
+
+    Raises
+    ------
+    InputError
+        If dimensions, ids, ``train_rows`` or ``threads`` are wrong; nothing has been read then.
+    VectorFileError
+        If the file cannot be read or holds NaN or infinity, which the message names by file and row;
+        rows before it may have been added.
+    """
+    numbers = _check(source, index, ids)
+    size = min(source.n, as_integer(train_rows, "train_rows", least=1, most=TRAIN_ROWS))
+    threads, report = as_threads(threads), progress or _ignore
+    with naming_zero_rows(source, index) as look:
+        if not index.is_trained:
+            report("sampling", 0, 0)
+            sample = source.sample(size, index.settings.seed)
+            report("training", 0, 0)
+            index.train(sample)
+            del sample
+        report("adding", 0, source.n)
+        for start, rows in source.chunks():
+            look(start, rows)
+            stop = start + len(rows)
+            if numbers is None:
+                index.add(rows, threads=threads)
+            else:
+                index.add_with_ids(rows, numbers[start:stop], threads=threads)
+            report("adding", stop, source.n)
+
+
+@contextlib.contextmanager
+def naming_zero_rows(source: VectorFile, index: IndexLPLR) -> Iterator[Callable[[int, FloatMatrix], None]]:
+    """Yield a function to show every chunk (rows, d) of a file to, with the number of its first row.
+
+    Where the index is one for cosine, a single ZeroVectorWarning names the first row of length zero in the file
+    when the block ends, instead of one warning for every chunk that has such rows.
+    """
+    first, count = -1, 0
+
+    def look(start: int, rows: FloatMatrix) -> None:
+        nonlocal first, count
+        zeros = np.flatnonzero(~rows.any(axis=1)) if index.metric == "cosine" else ()
+        if len(zeros):
+            first = first if count else start + int(zeros[0])
+            count += len(zeros)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ZeroVectorWarning)
+        yield look
+    if count:
+        warnings.warn(
+            f"{count} of the {source.n} vectors in {source.path} have length zero, row {first} first; "
+            "under cosine they score 0 with everything",
+            ZeroVectorWarning,
+            stacklevel=4,
+        )
+
+
+def _check(source: VectorFile, index: IndexLPLR, ids: Any) -> IdArray | None:
+    """Return the ids (n,) to be given, after everything has been looked at that can be before reading."""
+    if source.d != index.d:
+        raise InputError(f"expected {source.path} to have {index.d} columns, as the index has, got {source.d}")
+    if ids is None:
+        return None
+    numbers = as_ids(ids, source.n)
+    IdMap().check_new(numbers)
+    return numbers
+
+
+def _ignore(_stage: str, _done: int, _total: int) -> None:
+    """Stand in for a progress that nobody wants to know."""
