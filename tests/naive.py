@@ -6,6 +6,7 @@ Nothing here is imported by the package or imports from it.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -83,3 +84,215 @@ def rank_floor(A, rank):
     """Return the relative error of the best approximation of that rank (Eckart and Young)."""
     values = np.linalg.svd(A, compute_uv=False)
     return np.linalg.norm(values[rank:]) / np.linalg.norm(values)
+
+
+# --- Rows as codes (lplr_index/kernels/codes.py, lplr_index/kernels/linear.py) ----------------------------------------
+
+BLOCK = 32
+ORDER = [row for pair in zip(range(8), range(8, 16), strict=True) for row in pair]  # 0 8 1 9 2 10 ...
+
+
+def multiply(x, matrix):
+    """Multiply in float32, the products of every output added one after the other."""
+    steps = x.T[:, :, None] * matrix[:, None, :]
+    return np.cumsum(np.concatenate([np.zeros_like(steps[:1]), steps]), axis=0, dtype=np.float32)[-1]
+
+
+def encode(y, edges, starts, fields, nbytes):
+    """Count the edges below a value, which gives its code, and write the parts of the codes into one long integer."""
+    numbers = [(edges[start:stop] < y[:, j, None]).sum(axis=1) for j, (start, stop) in enumerate(pairwise(starts))]
+    strings = []
+    for row in zip(*numbers, strict=True):
+        parts = (
+            ((int(row[j]) >> code_shift) & mask) << (4 * nib + shift)
+            for j, nib, shift, mask, code_shift in _ints(fields)
+        )
+        strings.append(list(sum(parts).to_bytes(nbytes, "little")))
+    return np.array(strings, np.uint8).reshape(len(y), nbytes)
+
+
+def decode(codes, levels, starts, fields):
+    """Put the numbers of the levels together, part by part, and look them up."""
+    numbers = np.zeros((len(codes), len(starts) - 1), np.int64)
+    for j, nib, shift, mask, code_shift in _ints(fields):
+        numbers[:, j] += ((nibble(codes, nib) >> shift) & mask) << code_shift
+    return levels[starts[:-1] + numbers]
+
+
+def nibble(codes, which):
+    """Return one nibble, or several, of every row of ``codes`` (n, bytes); the low half of a byte comes first."""
+    return (codes[:, which // 2].astype(np.int64) >> (4 * (which % 2))) & 15
+
+
+def weave(rows, first, nibbles, blocks):
+    """Return the blocks with rows written from ``first`` on, byte by byte as the picture in bounds.py has it."""
+    out = blocks.copy()
+    for number, row in enumerate(rows, first):
+        block, r = out[number // BLOCK], number % BLOCK
+        for c in range(nibbles):
+            value, at = (row[c // 2] >> (4 * (c % 2))) & 15, 16 * c + ORDER.index(r % 16)
+            block[at] = (block[at] & 0xF0) | value if r < 16 else (block[at] & 0x0F) | (value << 4)
+        gain, norm = np.split(row[nibbles // 2 :], [(len(row) - nibbles // 2) % 2])
+        block[16 * nibbles : 16 * nibbles + BLOCK * len(gain)][r : r + len(gain)] = gain
+        block[16 * nibbles + BLOCK * len(gain) :][2 * r : 2 * r + len(norm)] = norm
+    return out
+
+
+def unweave(blocks, nibbles):
+    """Return all rows of all blocks, (32 * blocks, code_size)."""
+    n = BLOCK * len(blocks)
+    woven = blocks[:, : 16 * nibbles].reshape(-1, nibbles, 16)[:, :, np.argsort(ORDER)]  # by row, no longer by ORDER
+    halves = np.concatenate([woven & 15, woven >> 4], axis=2).transpose(0, 2, 1).reshape(n, nibbles)
+    scalars = blocks[:, 16 * nibbles :]
+    gain, norm = scalars.shape[1] // BLOCK % 2, scalars.shape[1] // BLOCK // 2 * 2
+    gains, norms = scalars[:, : BLOCK * gain].reshape(n, gain), scalars[:, BLOCK * gain :].reshape(n, norm)
+    return np.concatenate([halves[:, 0::2] | (halves[:, 1::2] << 4), gains, norms], axis=1)
+
+
+def row_norms(L, R, mu):
+    """Return the lengths of mu + l R."""
+    return np.linalg.norm(mu.astype(float) + L.astype(float) @ R.astype(float), axis=1)
+
+
+def _ints(fields):
+    return [tuple(map(int, field)) for field in fields]
+
+
+# --- Queries as tables (lplr_index/kernels/codes.py) ------------------------------------------------------------------
+
+
+def tables(y, fields, up, down, nibbles):
+    """Return what each value of each nibble adds to <y, l>: the sum over the fields in it."""
+    out = np.zeros((len(y), nibbles, 16))
+    for f, (j, nib, shift, mask, _) in enumerate(_ints(fields)):
+        worth = np.where(y[:, j, None] >= 0, up[f], down[f]).astype(float) * y[:, j, None].astype(float)
+        out[:, nib] += worth[:, (np.arange(16) >> shift) & mask]
+    return out
+
+
+def quantize_tables(upper, heavy, step):
+    """Return one query's tables in steps above their least entries, rounded up, as low digits and high digits."""
+    steps = np.ceil((upper.astype(float) - upper.min(axis=1, keepdims=True)) / step).astype(int)
+    low = np.concatenate([steps[:heavy] % 64, steps[heavy:]])
+    return low, steps[:heavy] // 64
+
+
+# --- The scan (lplr_index/kernels/bounds.py, lplr_index/kernels/scan.py) ----------------------------------------------
+
+
+def block_bounds(block, layout, queries, q):
+    """Return the integer sums (32,) of one block and the float32 bounds (32,) they give."""
+    codes = unweave(block[None], layout.nibbles)
+    bounds = queries.bounds[q].reshape(-1, 16).astype(np.int64)
+    columns, values = np.arange(layout.nibbles), nibble(codes, np.arange(layout.nibbles))
+    sums = bounds[columns, values].sum(axis=1)
+    sums += 64 * bounds[layout.nibbles + columns[: layout.heavy], values[:, : layout.heavy]].sum(axis=1)
+    gains, norms = _scalars(codes, layout)
+    a, c, _ = queries.affine[q]
+    # Each operation rounds to float32, as in the kernel.
+    bound = (sums.astype(np.float32) * a + c) * (gains * np.float32(layout.gain_step) if gains is not None else 1)
+    return sums, bound - norms * np.float32(layout.norm_unit) if norms is not None else bound
+
+
+def exact_key(codes, layout, queries, q):
+    """Return the float32 keys of rows ``codes`` (n, code_size): partial scores added in float64, one by one."""
+    columns = np.arange(layout.nibbles)
+    score = np.cumsum(queries.exact[q, columns, nibble(codes, columns)], axis=1, dtype=float)[:, -1]
+    numbers = np.zeros((len(codes), queries.split.shape[1]), np.int64)
+    for s, nib, shift, mask, code_shift in _ints(layout.split_fields):
+        numbers[:, s] |= ((nibble(codes, nib) >> shift) & mask) << code_shift
+    for s in range(queries.split.shape[1]):
+        score += queries.split[q, s, numbers[:, s]]
+    score += queries.base[q]
+    gains, norms = _scalars(codes, layout)
+    if gains is not None:
+        score *= gains.astype(float) * layout.gain_step
+    if norms is None:
+        return score.astype(np.float32)
+    return -np.maximum(0.0, queries.norm[q] + norms.astype(float) * layout.norm_unit - 2 * score).astype(np.float32)
+
+
+def _scalars(codes, layout):
+    """Return gains and norms of rows as float32, None where they have none."""
+    half = layout.nibbles // 2
+    gains = codes[:, half].astype(np.float32) if layout.gain_at >= 0 else None
+    norms = codes[:, -2:].copy().view("<f2")[:, 0].astype(np.float32) if layout.norm_at >= 0 else None
+    return gains, norms
+
+
+def best(keys, ids, k):
+    """Return the k best (key, id) as lists: larger keys first, of equal keys the lower id first."""
+    order = np.lexsort([ids, -keys])[:k]
+    return keys[order], ids[order]
+
+
+def push(keys, ids, key, number):
+    """Return the best of a full heap and one more, as many as the heap holds."""
+    return best(np.append(keys, key), np.append(ids, number), len(keys))
+
+
+def sort_heaps(keys, ids):
+    """Return every heap (nq, k) in order."""
+    rows = [best(*heap, keys.shape[1]) for heap in zip(keys, ids, strict=True)]
+    return np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
+
+
+def merge_heaps(keys, ids, more_keys, more_ids):
+    """Return the best of both, in order."""
+    both = sort_heaps(np.hstack([keys, more_keys]), np.hstack([ids, more_ids]))
+    return both[0][:, : keys.shape[1]], both[1][:, : keys.shape[1]]
+
+
+def scan(codes, layout, queries, ids, allowed, k):
+    """Rank the allowed rows of ``codes`` (n, code_size) by their keys: keys and ids (nq, k), -inf and -1 where none."""
+    keys = np.full((len(queries.base), k), -np.inf, np.float32)
+    found = np.full(keys.shape, -1, np.int64)
+    for q in range(len(keys)):
+        some, which = best(exact_key(codes[allowed], layout, queries, q), ids[allowed], k)
+        keys[q, : len(some)], found[q, : len(some)] = some, which
+    return keys, found
+
+
+# --- An index as a matrix (lplr_index/index.py) -----------------------------------------------------------------------
+
+
+def rows_of(index):
+    """Return the bytes of all rows of an index, (ntotal, code_size), in the order they are held."""
+    blocks = np.concatenate([np.empty((0, BLOCK * index.code_size), np.uint8), *index.rows.store.whole()])
+    return unweave(blocks, index.model.codec.nibbles)[: index.ntotal]
+
+
+def reconstruct(index):
+    """Return the rows an index stands for, g (mu + l R) in float64, and under L2 their stored squared norms."""
+    codes, model = rows_of(index), index.model
+    half = model.codec.nibbles // 2
+    L = decode(codes[:, :half], model.codec.levels, model.codec.starts, model.codec.fields).astype(float)
+    x_hat = model.mu + (L if model.R is None else L @ model.R.astype(float))
+    if model.gain_step:
+        x_hat *= codes[:, half, None] * model.gain_step
+    if not model.norm_unit:
+        return x_hat, None
+    return x_hat, codes[:, -2:].copy().view("<f2")[:, 0].astype(float) * model.norm_unit + model.norm_base
+
+
+def scores(x_hat, norms, xq, metric):
+    """Return similarities or squared distances (nq, n) of queries and such rows, in float64."""
+    xq = np.asarray(xq, float)
+    if metric == "cosine":
+        lengths = np.linalg.norm(xq, axis=1, keepdims=True)
+        xq = np.divide(xq, lengths, out=np.zeros_like(xq), where=lengths > 0)
+    # Equal rows get equal scores, which one matrix product does not promise.
+    distinct, where = np.unique(x_hat, axis=0, return_inverse=True)
+    inner = (xq @ distinct.T)[:, where.reshape(-1)]
+    if norms is None:
+        return inner
+    return np.maximum(0.0, np.square(xq).sum(axis=1, keepdims=True) + norms - 2 * inner)
+
+
+def brute_force(index, xq, k, allowed=None):
+    """Return D (nq, k) in float64 and I (nq, k): all rows compared, of equal scores the lowest id first, no padding."""
+    sign = -1.0 if index.metric == "l2" else 1.0
+    allowed = np.ones(index.ntotal, bool) if allowed is None else allowed
+    ids = index.rows.ids.all()[allowed]
+    lists = [best(sign * row[allowed], ids, k) for row in scores(*reconstruct(index), xq, index.metric)]
+    return sign * np.array([keys for keys, _ in lists]), np.array([found for _, found in lists])

@@ -1,0 +1,112 @@
+"""What tests of the index share: small indexes of every kind, and what results of a search must be."""
+
+from __future__ import annotations
+
+import copy
+from functools import cache
+
+import numpy as np
+
+import naive
+from conftest import low_rank_vectors
+from lplr_index import IndexLPLR
+from lplr_index.metric import METRICS, worst_distance
+
+D_SMALL = 48
+
+# Of every method, and of auto columns within one nibble, beside others in a nibble, and over two nibbles.
+KINDS = {
+    "auto-1": {"bits": 1.0},
+    "auto-2": {"bits": 2.0},
+    "auto-5": {"bits": 5.0},
+    "lplr-4": {"method": "lplr", "bits": 2.0},
+    "lplr-3": {"method": "lplr", "rank": 13, "nbits": 3},
+    "lsvd-8": {"method": "lsvd", "rank": 11, "nbits": 8, "nbits_R": 16},
+    "dsvd-5": {"method": "dsvd", "rank": 9, "nbits": 5},
+    "nq-1": {"method": "nq", "nbits": 1},
+    "nq-4": {"method": "nq", "nbits": 4},
+}
+EVERY_KIND = [(metric, kind) for metric in METRICS for kind in KINDS]
+ONE_OF_EACH_METHOD = ("auto-2", "lplr-4", "lsvd-8", "dsvd-5", "nq-4")
+
+
+@cache
+def _trained(metric, kind):
+    index = IndexLPLR(D_SMALL, metric=metric, **KINDS[kind])
+    index.train(low_rank_vectors(1500, D_SMALL, seed=1))
+    return index
+
+
+def trained(metric="cosine", kind="auto-2"):
+    """Return an empty index of 48 dimensions that knows its data."""
+    index = copy.copy(_trained(metric, kind))
+    index.reset()
+    return index
+
+
+def filled(metric="cosine", kind="auto-2", n=200, ids=None):
+    """Return such an index with the first ``n`` rows of ``rows(n)``."""
+    index = trained(metric, kind)
+    if ids is None:
+        index.add(rows(n))
+    else:
+        index.add_with_ids(rows(n), ids)
+    return index
+
+
+@cache
+def _rows():
+    x = low_rank_vectors(3000, D_SMALL, seed=2)
+    x.flags.writeable = False
+    return x
+
+
+def rows(n):
+    return _rows()[:n]
+
+
+@cache
+def queries(nq=21):
+    """Return queries that are no rows; 21 are several tiles of the scan and a single one."""
+    x = low_rank_vectors(nq, D_SMALL, seed=3)
+    x.flags.writeable = False
+    return x
+
+
+def check_results(index, xq, k, results, allowed=None):
+    """Compare D and I (nq, k) of a search with every row's score in float64.
+
+    Scores are float32 sums, so two rows that score nearly the same may come in either order.
+    Nothing else is forgiven.
+    """
+    D, I = results
+    assert D.shape == I.shape == (len(xq), k)
+    assert (D.dtype, I.dtype) == (np.float32, np.int64)
+    x_hat, norms = naive.reconstruct(index)
+    exact = naive.scores(x_hat, norms, xq, index.metric)
+    tolerance = 1e-5 * scale_of(x_hat, norms, xq, index.metric)
+    ids = index.rows.ids.all()
+    allowed = np.ones(len(ids), bool) if allowed is None else allowed
+    found = min(k, int(allowed.sum()))
+    assert (I[:, found:] == -1).all()
+    assert (D[:, found:] == worst_distance(index.metric_type)).all()
+    D, I = D[:, :found], I[:, :found]
+    if found == 0:
+        return
+    order = np.argsort(ids)
+    place = order[np.minimum(np.searchsorted(ids[order], I), len(ids) - 1)]
+    assert np.array_equal(ids[place], I)
+    assert allowed[place].all()
+    assert all(len(set(row)) == found for row in I.tolist())
+    np.testing.assert_allclose(D, np.take_along_axis(exact, place, axis=1), rtol=0, atol=tolerance)
+    sign = -1 if index.metric == "l2" else 1
+    np.testing.assert_allclose(sign * D, -np.sort(-sign * exact[:, allowed])[:, :found], rtol=0, atol=tolerance)
+    keys = sign * D
+    assert ((keys[:, 1:] < keys[:, :-1]) | ((keys[:, 1:] == keys[:, :-1]) & (I[:, 1:] > I[:, :-1]))).all()
+
+
+def scale_of(x_hat, norms, xq, metric):
+    """Return the magnitude that rounding errors of scores are relative to."""
+    longest = np.linalg.norm(x_hat, axis=1).max(initial=0.0)
+    query = 1.0 if metric == "cosine" else np.linalg.norm(xq, axis=1).max(initial=0.0)
+    return query * longest if norms is None else max(query**2, np.abs(norms).max(initial=0.0), query * longest)

@@ -1,0 +1,178 @@
+"""kernels/bounds.py: the same integers and the same masks as its twin, on every instruction set of this machine."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+from numba import njit
+
+import naive
+from lplr_index import kernels
+from lplr_index.errors import InputError
+from lplr_index.kernels import bounds
+from lplr_index.kernels.scan import TILE
+
+HALVES = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
+NO_SPLITS = np.empty((0, 5), np.int32)
+NIBBLES = (2, 4, 6, 10, 22, 46, 94, 128, 510, 512, 514, 600, 1024, 1030, 2048)
+
+
+@cache
+def compiled(level, tile):
+    """Return ``block_bounds`` as a function; not cached on disk, where an edit of bounds.py would go unnoticed."""
+    simd, stamp = kernels._LEVELS[level], bounds.STAMP
+
+    @njit(nogil=True)
+    def call(blocks, at, layout, queries, q, sums, masks):
+        bounds.block_bounds(simd, stamp, tile, blocks, at, layout, queries, q, sums, masks)
+
+    return call
+
+
+def call_block_bounds(level, tile, blocks, block, layout, queries, q):
+    sums, masks = np.full(TILE * 32, -1, np.int32), np.zeros(TILE, np.uint32)
+    compiled(level, tile)(blocks.reshape(-1), block * layout.block_bytes, layout, queries, q, sums, masks)
+    bits = np.unpackbits(masks.view(np.uint8), bitorder="little").reshape(TILE, 32).astype(bool)
+    return sums.reshape(TILE, 32)[:tile], bits[:tile]
+
+
+def make_layout(nibbles, *, gain, norm):
+    size = nibbles // 2 + gain + 2 * norm
+    return bounds.Layout(
+        nibbles=nibbles,
+        block_bytes=32 * size,
+        gain_at=16 * nibbles if gain else -1,
+        norm_at=16 * nibbles + 32 * gain if norm else -1,
+        gain_step=0.0123 if gain else 0.0,
+        norm_unit=0.77 if norm else 0.0,
+        heavy=min(nibbles, max(8, nibbles // 32 * 8)),
+        split_fields=NO_SPLITS,
+        halves=HALVES,
+    )
+
+
+def fullest(layout):
+    """Return the largest digits that the scan leaves room for: groups that add up to 255, heavy digits of 63."""
+    low = np.full(layout.nibbles, 255 // (bounds.GROUP // 2))
+    low[: layout.heavy] = (1 << bounds.DIGIT_BITS) - 1
+    return np.concatenate([low, np.full(layout.heavy, 255 // (bounds.GROUP // 2))])
+
+
+def make_queries(rng, layout, nq, *, full=False):
+    """Return random tables within that room, or tables of nothing but the largest digits."""
+    most = fullest(layout)[:, None]
+    digits = np.broadcast_to(most, (nq, len(most), 16)) if full else rng.integers(0, most + 1, (nq, len(most), 16))
+    affine = np.stack([rng.uniform(0.5, 2, nq), rng.normal(0, 100, nq), np.full(nq, -np.inf)], axis=1)
+    return bounds.Queries(
+        bounds=np.ascontiguousarray(digits.reshape(nq, -1), np.uint8),
+        affine=affine.astype(np.float32),
+        slack=np.zeros(nq),
+        exact=np.zeros((nq, layout.nibbles, 16), np.float32),
+        split=np.zeros((nq, 0, 256), np.float32),
+        base=np.zeros(nq),
+        norm=np.zeros(nq),
+    )
+
+
+def make_blocks(rng, layout, count):
+    blocks = rng.integers(0, 256, (count, layout.block_bytes), dtype=np.uint8)
+    if layout.norm_at >= 0:
+        blocks[:, layout.norm_at :] = rng.normal(0, 5, (count, 32)).astype("<f2").view(np.uint8)
+    return blocks
+
+
+@pytest.mark.parametrize("level", kernels.host_levels())
+@pytest.mark.parametrize(
+    ("nibbles", "gain", "norm"),
+    [(nibbles, True, True) for nibbles in NIBBLES]
+    + [(nibbles, *scalars) for nibbles in (2, 46) for scalars in ((False, False), (True, False), (False, True))],
+)
+def test_sums_and_masks(rng, level, nibbles, gain, norm):
+    layout = make_layout(nibbles, gain=gain, norm=norm)
+    blocks, queries = make_blocks(rng, layout, 3), make_queries(rng, layout, TILE + 2)
+    for q in range(TILE + 2):  # a threshold that is itself a bound, met exactly and by about half of the rows
+        _, bound = naive.block_bounds(blocks[1], layout, queries, q)
+        queries.affine[q, 2] = np.sort(bound)[15 + q]
+
+    for block in range(3):
+        twins = [naive.block_bounds(blocks[block], layout, queries, q) for q in range(TILE + 2)]
+        for tile, first in ((TILE, 0), (TILE, 2), (1, 0), (1, TILE + 1)):
+            sums, masks = call_block_bounds(level, tile, blocks, block, layout, queries, first)
+            for t, (expected, bound) in enumerate(twins[first : first + tile]):
+                np.testing.assert_array_equal(sums[t], expected)
+                np.testing.assert_array_equal(masks[t], bound >= queries.affine[first + t, 2])
+                assert block != 1 or 1 < masks[t].sum() < 32
+
+
+@pytest.mark.parametrize("level", kernels.host_levels())
+@pytest.mark.parametrize("nibbles", NIBBLES)
+def test_the_largest_sums_do_not_overflow(rng, level, nibbles):
+    layout = make_layout(nibbles, gain=True, norm=True)
+    blocks, queries = make_blocks(rng, layout, 1), make_queries(rng, layout, TILE, full=True)
+    expected = fullest(layout)[:nibbles].sum() + 64 * fullest(layout)[nibbles:].sum()
+
+    for tile in (TILE, 1):
+        sums, _ = call_block_bounds(level, tile, blocks, 0, layout, queries, 0)
+        assert (sums == expected).all()
+
+
+@pytest.mark.parametrize("level", kernels.host_levels())
+def test_every_float16_is_read_as_numpy_reads_it(level):
+    layout = make_layout(2, gain=False, norm=True)._replace(norm_unit=1.0)
+    everything = np.arange(1 << 16, dtype="<u2").reshape(-1, 32)
+    blocks = np.zeros((len(everything), layout.block_bytes), np.uint8)
+    blocks[:, layout.norm_at :] = everything.view(np.uint8)
+    queries = make_queries(np.random.default_rng(0), layout, 1)
+    queries.bounds[:] = 0
+    queries.affine[0] = 1.0, 0.0, 0.25
+
+    masks = np.array([call_block_bounds(level, 1, blocks, b, layout, queries, 0)[1][0] for b in range(len(blocks))])
+
+    np.testing.assert_array_equal(masks, -everything.view("<f2").astype(np.float32) >= np.float32(0.25))
+
+
+def test_a_nan_never_matters(rng):
+    layout = make_layout(2, gain=False, norm=True)
+    blocks = np.zeros((1, layout.block_bytes), np.uint8)
+    blocks[0, layout.norm_at :] = np.full(32, np.nan, "<f2").view(np.uint8)
+
+    for level in kernels.host_levels():
+        _, masks = call_block_bounds(level, 1, blocks, 0, layout, make_queries(rng, layout, 1), 0)
+        assert not masks.any()
+
+
+def test_this_machine_runs_the_portable_twin_at_least():
+    assert kernels.host_levels()[0] == "portable"
+
+
+def test_the_instruction_set_can_be_chosen(monkeypatch):
+    monkeypatch.delenv("LPLR_INDEX_SIMD", raising=False)
+    assert kernels.simd_level() == kernels.host_levels()[-1]
+    for level in kernels.host_levels():
+        monkeypatch.setenv("LPLR_INDEX_SIMD", level)
+        assert kernels.simd_level() == level
+
+
+@pytest.mark.parametrize("level", ["avx1024", "AVX2", " portable"])
+def test_an_instruction_set_that_is_not_there(monkeypatch, level):
+    monkeypatch.setenv("LPLR_INDEX_SIMD", level)
+
+    with pytest.raises(InputError, match=r"expected LPLR_INDEX_SIMD to be one of portable.*, got "):
+        kernels.simd_level()
+
+
+def test_a_cpu_without_vectors_is_not_offered_any(monkeypatch):
+    from llvmlite import binding
+
+    monkeypatch.setattr(binding, "get_host_cpu_features", dict)
+    try:
+        kernels.host_levels.cache_clear()
+        assert kernels.host_levels() == ("portable",)
+        monkeypatch.setenv("LPLR_INDEX_SIMD", "avx2")
+        with pytest.raises(InputError, match="expected LPLR_INDEX_SIMD to be one of portable, got 'avx2'"):
+            kernels.simd_level()
+    finally:
+        monkeypatch.undo()
+        kernels.host_levels.cache_clear()

@@ -1,0 +1,201 @@
+"""kernels/codes.py beside its twins: codes, blocks, tables and bounds."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import naive
+from lplr_index.allocation import pack_fields
+from lplr_index.kernels import bounds, codes
+
+
+@st.composite
+def column_codes(draw):
+    """Draw bits of columns with their fields, nibbles, levels and where these start."""
+    bits = np.array(draw(st.lists(st.integers(1, 8), min_size=1, max_size=14)), np.uint8)
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    fields = pack_fields(bits)
+    used = int(fields[:, 1].max()) + 1
+    nibbles = used + used % 2 + 2 * draw(st.integers(0, 2))
+    starts = np.concatenate([[0], np.cumsum(1 << bits.astype(np.int64))])
+    levels = [np.sort(rng.standard_normal(1 << int(b))).astype(np.float32) for b in bits]
+    return rng, bits, fields, nibbles, np.concatenate(levels), starts
+
+
+def edges_of(levels, starts):
+    middles = [(levels[a + 1 : b] + levels[a : b - 1]) / np.float32(2) for a, b in pairwise(starts)]
+    return np.concatenate(middles).astype(np.float32), starts - np.arange(len(starts))
+
+
+@given(column_codes(), st.integers(0, 9))
+def test_encode_and_decode(case, n):
+    rng, bits, fields, nibbles, levels, starts = case
+    edges, edge_starts = edges_of(levels, starts)
+    y = rng.standard_normal((n, len(bits))).astype(np.float32)
+    if n > 2:  # values that are levels, and values half-way between two
+        y[0], y[1] = levels[starts[:-1]], edges[edge_starts[:-1]]
+    packed = np.full((n, nibbles // 2), 255, np.uint8)
+    L = np.empty_like(y)
+
+    codes.encode(y, edges, edge_starts, fields, packed)
+    codes.decode(packed, levels, starts, fields, L)
+
+    np.testing.assert_array_equal(packed, naive.encode(y, edges, edge_starts, fields, nibbles // 2))
+    np.testing.assert_array_equal(L, naive.decode(packed, levels, starts, fields))
+    for j, (first, last) in enumerate(pairwise(starts)):
+        distances = np.abs(levels[first:last] - y[:, j, None].astype(float))
+        np.testing.assert_allclose(np.abs(L[:, j] - y[:, j].astype(float)), distances.min(axis=1), atol=1e-6)
+    if n > 2:
+        np.testing.assert_array_equal(L[:2], np.stack([levels[starts[:-1]]] * 2))  # a tie takes the lower level
+
+
+@given(column_codes())
+def test_every_code_survives_encoding_its_own_levels(case):
+    rng, bits, fields, nibbles, levels, starts = case
+    edges, edge_starts = edges_of(levels, starts)
+    numbers = rng.integers(0, 1 << bits.astype(np.int64), (20, len(bits)))
+    packed, again = np.empty((20, nibbles // 2), np.uint8), np.empty((20, len(bits)), np.float32)
+
+    codes.encode(levels[starts[:-1] + numbers], edges, edge_starts, fields, packed)
+    codes.decode(packed, np.arange(starts[-1]).astype(np.float32), starts, fields, again)
+
+    np.testing.assert_array_equal(again, starts[:-1] + numbers)
+
+
+@pytest.mark.parametrize("nibbles", [2, 4, 10, 46])
+@pytest.mark.parametrize("scalars", [0, 1, 2, 3])
+@pytest.mark.parametrize(("first", "n"), [(0, 1), (0, 32), (5, 40), (31, 2), (64, 33)])
+def test_weave_and_unweave(rng, nibbles, scalars, first, n):
+    rows = rng.integers(0, 256, (n, nibbles // 2 + scalars), dtype=np.uint8)
+    before = rng.integers(0, 256, (4, 32 * rows.shape[1]), dtype=np.uint8)
+    blocks, back = before.copy(), np.empty_like(rows)
+
+    codes.weave(rows, first, nibbles, blocks)
+    codes.unweave(blocks, np.arange(first, first + n), nibbles, back)
+
+    np.testing.assert_array_equal(blocks, naive.weave(rows, first, nibbles, before))
+    np.testing.assert_array_equal(back, rows)
+    everything = naive.unweave(before, nibbles)
+    everything[first : first + n] = rows
+    np.testing.assert_array_equal(naive.unweave(blocks, nibbles), everything)
+
+
+def test_golden_block():
+    """One row of two code bytes, a gain and a norm, at row 17: byte 2 of a column, high nibble."""
+    blocks = np.zeros((1, 32 * 5), np.uint8)
+
+    codes.weave(np.array([[0xBA, 0xDC, 0x11, 0x22, 0x33]], np.uint8), 17, 4, blocks)
+
+    expected = {2: 0xA0, 18: 0xB0, 34: 0xC0, 50: 0xD0, 64 + 17: 0x11, 96 + 34: 0x22, 96 + 35: 0x33}
+    assert {int(at): int(blocks[0, at]) for at in np.flatnonzero(blocks)} == expected
+
+
+def test_rows_in_any_order(rng):
+    blocks = rng.integers(0, 256, (3, 32 * 6), dtype=np.uint8)
+    which = rng.permutation(96)[:50]
+    back = np.empty((50, 6), np.uint8)
+
+    codes.unweave(blocks, which, 6, back)
+
+    np.testing.assert_array_equal(back, naive.unweave(blocks, 6)[which])
+
+
+@pytest.mark.parametrize("centred", [True, False])
+def test_row_norms(rng, centred):
+    L, R = rng.standard_normal((40, 7)).astype(np.float32), rng.standard_normal((7, 19)).astype(np.float32)
+    mu = rng.standard_normal(19) * centred
+    norms = np.empty(40)
+
+    codes.row_norms(L, L @ (R @ R.T), 2 * (R.astype(float) @ mu), float(mu @ mu), norms)
+
+    np.testing.assert_allclose(norms, naive.row_norms(L, R, mu), rtol=1e-5)
+
+
+def test_a_norm_is_no_root_of_a_negative_number():
+    """Rounding may bring the square of a length near zero below it."""
+    one = np.ones((1, 1), np.float32)
+    norms = np.empty(1)
+
+    codes.row_norms(one, one, np.array([-2.0]), 1.0 - 1e-9, norms)
+
+    assert norms[0] == 0.0
+
+
+@given(column_codes(), st.integers(0, 5))
+def test_tables(case, nq):
+    rng, bits, fields, nibbles, _, _ = case
+    y = rng.standard_normal((nq, len(bits))).astype(np.float32)
+    y[:, 0] = 0
+    up, down = rng.standard_normal((2, len(fields), 16)).astype(np.float32)
+    out = np.full((nq, nibbles, 16), np.nan, np.float32)
+
+    codes.tables(y, fields, up, down, out)
+
+    np.testing.assert_allclose(out, naive.tables(y, fields, up, down, nibbles), rtol=1e-5, atol=1e-5)
+
+
+# Every count of nibbles that leaves another number of columns over, and light columns beside heavy ones.
+HEAVY = [(2, 2), (4, 4), (6, 6), (8, 8), (10, 8), (22, 8), (30, 16), (46, 8), (94, 16), (514, 128), (1030, 256)]
+
+
+@pytest.mark.parametrize(("nibbles", "heavy"), HEAVY)
+@pytest.mark.parametrize("spread", [0.0, 1.0, 4.0])
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e9])
+def test_quantized_tables_bound_from_above_and_closely(rng, nibbles, heavy, spread, size):
+    weight = size * np.exp(-spread * np.arange(nibbles) / nibbles)[:, None]
+    upper = (weight * rng.standard_normal((3, nibbles, 16))).astype(np.float32)
+    out, scale, base = np.empty((3, (nibbles + heavy) * 16), np.uint8), np.empty(3), np.empty(3)
+
+    codes.quantize_tables(upper, heavy, out, scale, base)
+
+    digits = out.reshape(3, -1, 16).astype(np.int64)
+    for q in range(3):
+        low, high = naive.quantize_tables(upper[q], heavy, scale[q])
+        np.testing.assert_array_equal(digits[q, :nibbles], low)
+        np.testing.assert_array_equal(digits[q, nibbles:], high)
+        steps = low.copy()
+        steps[:heavy] += high << bounds.DIGIT_BITS
+        values = upper[q].astype(float) - upper[q].min(axis=1, keepdims=True)
+        assert (steps * scale[q] >= values * (1 - 1e-12)).all()
+        assert (steps * scale[q] < values * (1 + 1e-12) + scale[q]).all()
+        assert base[q] == pytest.approx(upper[q].min(axis=1).sum(dtype=float), rel=1e-12)
+
+
+@pytest.mark.parametrize(("nibbles", "heavy"), HEAVY)
+@pytest.mark.parametrize("data", ["equal", "steep", "two values", "one column"])
+def test_digits_add_up_within_the_room_the_scan_gives_them(rng, nibbles, heavy, data):
+    """A vector adds the bytes of every other column of GROUP before it widens them."""
+    weight = {
+        "equal": np.ones(nibbles),
+        "steep": 0.8 ** np.arange(nibbles),
+        "two values": np.where(np.arange(nibbles) < heavy, 64.0, 1.0),
+        "one column": np.eye(nibbles)[-1] + 1e-3,
+    }[data]
+    upper = (weight[:, None] * rng.choice([-1, 1, 0.3], (1, nibbles, 16))).astype(np.float32)
+    upper[0, :, :2] = np.stack([-weight, weight], axis=1)
+    out, scale, base = np.empty((1, (nibbles + heavy) * 16), np.uint8), np.empty(1), np.empty(1)
+
+    codes.quantize_tables(upper, heavy, out, scale, base)
+
+    largest = out.reshape(-1, 16).max(axis=1).astype(np.int64)
+    assert (largest[:heavy] < 1 << bounds.DIGIT_BITS).all()
+    for digits in (largest[:nibbles], largest[nibbles:]):
+        for first in range(0, len(digits), bounds.GROUP):
+            group = digits[first : first + bounds.GROUP]
+            assert group[0::2].sum() < 256
+            assert group[1::2].sum() < 256
+    assert largest.max() > 15  # and the room is used
+
+
+def test_a_query_of_zeros_has_bounds_of_zero():
+    out, scale, base = np.full((1, 64), 7, np.uint8), np.empty(1), np.empty(1)
+
+    codes.quantize_tables(np.zeros((1, 2, 16), np.float32), 2, out, scale, base)
+
+    assert not out.any()
+    assert (scale[0], base[0]) == (0.0, 0.0)

@@ -1,0 +1,45 @@
+"""kernels/linear.py beside its twin: one order of summation, whatever the batch; and products.py, which holds it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import naive
+from lplr_index.kernels import linear
+from lplr_index.products import Product
+
+
+@pytest.mark.parametrize("n", [0, 1, 3, 4, 5, 8, 31])
+@pytest.mark.parametrize("d", [1, 2, 17, 64])
+@pytest.mark.parametrize("m", [1, 15, 16, 17, 40])
+def test_multiply(rng, n, d, m):
+    x, matrix = rng.standard_normal((n, d)).astype(np.float32), rng.standard_normal((d, m)).astype(np.float32)
+    out = np.full((n, m), np.nan, np.float32)
+
+    linear.multiply(x, linear.panels(matrix), m, out)
+
+    np.testing.assert_array_equal(out, naive.multiply(x, matrix))
+    np.testing.assert_allclose(out, x.astype(float) @ matrix, rtol=1e-4, atol=1e-4)
+
+
+def test_panels_are_sixteen_columns_each(rng):
+    matrix = rng.standard_normal((5, 18)).astype(np.float32)
+
+    panels = linear.panels(matrix)
+
+    assert panels.shape == (2, 5, 16)
+    np.testing.assert_array_equal(np.concatenate(panels, axis=1)[:, :18], matrix)
+    assert not panels[1, :, 2:].any()
+
+
+def test_a_row_gets_the_same_bits_in_any_company(rng):
+    x, matrix = rng.standard_normal((37, 300)).astype(np.float32), rng.standard_normal((300, 21)).astype(np.float32)
+    product = Product(matrix)
+
+    together = product(x)
+
+    np.testing.assert_array_equal(np.concatenate([product(row[None]) for row in x]), together)
+    np.testing.assert_array_equal(product(x[5:18]), together[5:18])
+    np.testing.assert_array_equal(product(np.asfortranarray(x)), together)
+    assert (together.dtype, product.columns) == (np.float32, 21)

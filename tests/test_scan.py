@@ -1,0 +1,653 @@
+"""The scan (kernels/scan.py, scanning.py): the exact ranking of all rows, however the work is cut and computed."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import naive
+from conftest import low_rank_vectors
+from indexes import EVERY_KIND, KINDS, ONE_OF_EACH_METHOD, check_results, filled, queries, rows, trained
+from lplr_index import IndexLPLR, read_index, scanning, write_index
+from lplr_index.arrays import as_rows
+from lplr_index.errors import ZeroVectorWarning
+from lplr_index.kernels import host_levels, scan
+from lplr_index.metric import METRICS, worst_distance
+
+LEVELS = host_levels()
+
+
+def prepared(index, xq):
+    return scanning.prepare(index.model, as_rows(xq, index.d, cosine=index.metric == "cosine"))
+
+
+def scores(index, xq):
+    return naive.scores(*naive.reconstruct(index), xq, index.metric)
+
+
+def twin_search(index, xq, k, allowed=None):
+    """Search with the twins: every key, in the same float64 sums as the kernel's, and a sort."""
+    allowed = np.ones(index.ntotal, bool) if allowed is None else allowed
+    layout = scanning.layout(index.model)
+    keys, I = naive.scan(naive.rows_of(index), layout, prepared(index, xq), index.rows.ids.all(), allowed, k)
+    D = keys if index.metric != "l2" else -keys
+    return np.where(I < 0, worst_distance(index.metric_type), D), I
+
+
+def assert_same(results, expected):
+    for actual, each in zip(results, expected, strict=True):
+        np.testing.assert_array_equal(actual, each)
+
+
+# The bounds
+
+
+@pytest.mark.parametrize(("metric", "kind"), EVERY_KIND)
+def test_no_row_beats_its_bound(metric, kind):
+    index, xq = filled(metric, kind, n=640), queries()
+    layout, prepared_queries, codes = scanning.layout(index.model), prepared(index, xq), naive.rows_of(index)
+
+    passed = []
+    for q in range(len(xq)):
+        keys = naive.exact_key(codes, layout, prepared_queries, q).astype(float) + prepared_queries.norm[q]
+        blocks = [block for part in index.rows.store.whole() for block in part]
+        bounds = np.concatenate([naive.block_bounds(block, layout, prepared_queries, q)[1] for block in blocks])
+        assert (bounds >= keys - prepared_queries.slack[q] - 1e-6 * np.abs(keys)).all()
+        passed.append(np.mean(bounds >= np.sort(keys)[-10]))
+    # Bounds that let every row pass would rank exactly as well, and slowly.
+    assert np.mean(passed) < 0.25
+
+
+@pytest.mark.parametrize(("metric", "kind"), EVERY_KIND)
+def test_keys_are_scores_of_reconstructions(metric, kind):
+    index, xq = filled(metric, kind, n=100), queries()
+    layout, prepared_queries, codes = scanning.layout(index.model), prepared(index, xq), naive.rows_of(index)
+
+    keys = np.stack([naive.exact_key(codes, layout, prepared_queries, q) for q in range(len(xq))])
+
+    exact = scores(index, xq)
+    np.testing.assert_allclose(-keys if metric == "l2" else keys, exact, atol=1e-5 * np.abs(exact).max())
+
+
+# Search
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(("metric", "kind"), EVERY_KIND)
+def test_search_ranks_exactly(monkeypatch, level, metric, kind):
+    monkeypatch.setenv("LPLR_INDEX_SIMD", level)
+    index, xq = filled(metric, kind, n=1000), queries()
+
+    results = index.search(xq, 10)
+
+    assert_same(results, twin_search(index, xq, 10))
+    check_results(index, xq, 10, results)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("kind", ["auto-5", "lplr-4"])
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("n", [0, 1, 31, 32, 33, 63, 64, 65, 1000])
+def test_any_number_of_rows_and_neighbours(monkeypatch, level, kind, metric, n):
+    monkeypatch.setenv("LPLR_INDEX_SIMD", level)
+    index, xq = filled(metric, kind, n=n), queries(6)
+
+    for k in sorted({1, 10, max(n, 1), n + 5}):
+        results = index.search(xq, k)
+
+        assert_same(results, twin_search(index, xq, k))
+        check_results(index, xq, k, results)
+
+
+@cache
+def vectors_of(d):
+    rng = np.random.default_rng(d)
+    return (rng.standard_normal((450, 10)) @ rng.standard_normal((10, d)) + rng.standard_normal((450, d))).astype("f4")
+
+
+@pytest.mark.parametrize(
+    ("d", "options"),
+    [
+        (2, {"bits": 8.0}),
+        (2, {"method": "lplr", "rank": 1, "nbits": 3}),
+        (3, {"bits": 8.0}),
+        (3, {"method": "nq", "nbits": 8}),
+        (8, {"bits": 4.0}),
+        (8, {"method": "lsvd", "rank": 8, "nbits": 7}),
+        (100, {"bits": 1.0}),
+        (384, {"bits": 0.5}),
+        (1537, {"bits": 0.1}),
+        (1537, {"method": "nq", "nbits": 2}),
+        (2100, {"method": "nq", "nbits": 4}),
+    ],
+)
+@pytest.mark.parametrize("metric", METRICS)
+def test_any_dimension(monkeypatch, d, options, metric):
+    if metric == "l2" and d < 8 and "bits" in options:
+        pytest.skip("no room for a norm of two bytes, a gain and a code")
+    x = vectors_of(d)
+    index, xq = IndexLPLR(d, metric=metric, **options), x[440:]
+    index.train(x[:300])
+    index.add(x[:400])
+
+    results = index.search(xq, 7)
+
+    assert_same(results, twin_search(index, xq, 7))
+    check_results(index, xq, 7, results)
+    for level in LEVELS:
+        monkeypatch.setenv("LPLR_INDEX_SIMD", level)
+        assert_same(index.search(xq, 7), results)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("d", [1024, 2048])
+def test_scores_of_many_columns_that_agree_do_not_overflow(monkeypatch, rng, d, metric):
+    """Sums over signs, as large as sums get; 16-bit ones, which faiss's fast scan has, wrap here."""
+    x = rng.choice(np.float32([-1, 1]), (200, d))
+    index = IndexLPLR(d, metric=metric, method="nq", nbits=4)
+    index.train(x)
+    index.add(x)
+
+    for level in LEVELS:
+        monkeypatch.setenv("LPLR_INDEX_SIMD", level)
+        D, I = index.search(x, 2)
+
+        assert I[:, 0].tolist() == list(range(200))
+        best = {"cosine": np.sqrt(d), "ip": d, "l2": 0}[metric]
+        scale = 1 / np.sqrt(d) if metric == "cosine" else 1.0
+        np.testing.assert_allclose(D[:, 0], best * scale, rtol=1e-3, atol=1e-3 * d)
+        check_results(index, x, 2, (D, I))
+
+
+@pytest.mark.parametrize("kind", ["auto-2", "lsvd-8", "nq-4"])
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize(
+    "stretch",
+    [
+        lambda n: np.full(n, 1e4),
+        lambda n: np.full(n, 1e-4),
+        lambda n: np.full(n, 1e15),
+        lambda n: np.random.default_rng(0).lognormal(sigma=2.0, size=n),
+        lambda n: np.where(np.arange(n) % 100, 1e-3, 1e3),
+    ],
+    ids=["long", "short", "very long", "lognormal", "outliers"],
+)
+def test_rows_of_any_length(monkeypatch, kind, metric, stretch):
+    n = 1000
+    x = (rows(n) * stretch(n)[:, None]).astype(np.float32)
+    index = IndexLPLR(x.shape[1], metric=metric, **KINDS[kind])
+    index.train(x)
+    index.add(x)
+    xq = np.concatenate([x[::97], 1e-3 * x[:3], np.zeros_like(x[:1])]) if metric != "cosine" else x[::97]
+
+    results = index.search(xq, 30)
+
+    check_results(index, xq, 30, results)
+    for level in LEVELS:
+        monkeypatch.setenv("LPLR_INDEX_SIMD", level)
+        assert_same(index.search(xq, 30), twin_search(index, xq, 30))
+
+
+@pytest.mark.parametrize("metric", ["ip", "l2"])
+def test_rows_much_longer_than_those_it_was_trained_on(metric):
+    index = trained(metric)
+    x = rows(300) * np.where(np.arange(300) % 7, 1, 1e3)[:, None]
+    index.add(x)
+
+    for xq in (queries(), queries() * 1e3, np.zeros((1, 48))):
+        results = index.search(xq, 300)
+
+        assert_same(results, twin_search(index, xq, 300))
+        check_results(index, xq, 300, results)
+
+
+# One result, however it is computed
+
+
+@cache
+def large(metric):
+    """Return an index of more rows than a piece holds, with rows that come twice."""
+    x = low_rank_vectors(70_000, 16, seed=4)
+    x[40_000:41_000] = x[:1000]
+    index = IndexLPLR(16, bits=4.0, metric=metric)
+    index.train(x[:5000])
+    index.add(x)
+    return index, x, low_rank_vectors(9, 16, seed=5)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_threads_batches_and_instruction_sets_change_nothing(monkeypatch, metric):
+    index, _, xq = large(metric)
+
+    expected = twin_search(index, xq, 50)
+
+    check_results(index, xq, 50, expected)
+    for level in LEVELS:
+        monkeypatch.setenv("LPLR_INDEX_SIMD", level)
+        for threads in (1, 2, 3, None):
+            assert_same(index.search(xq, 50, threads=threads), expected)
+    for threads in (1, 3):
+        one_by_one = [index.search(each[None], 50, threads=threads) for each in xq]
+        assert_same([np.concatenate(part) for part in zip(*one_by_one, strict=True)], expected)
+        for size in (2, 4, 5):
+            batches = [index.search(xq[i : i + size], 50, threads=threads) for i in range(0, len(xq), size)]
+            assert_same([np.concatenate(part) for part in zip(*batches, strict=True)], expected)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_how_rows_came_in_changes_nothing(tmp_path, metric):
+    index, x, xq = large(metric)
+    expected = index.search(xq, 50)
+    chunked = copy.copy(index)
+    chunked.reset()
+    for start, stop in ((0, 1), (1, 40), (40, 32_800), (32_800, 66_000), (66_000, 69_990), (69_990, 70_000)):
+        chunked.add(x[start:stop], threads=1 + start % 3)
+    write_index(index, tmp_path / "a.lplr")
+
+    assert_same(chunked.search(xq, 50), expected)
+    for mapped in (True, False):
+        assert_same(read_index(tmp_path / "a.lplr", mmap=mapped).search(xq, 50, threads=3), expected)
+    half = copy.copy(index)
+    half.reset()
+    half.add(x[:40_001])
+    write_index(half, tmp_path / "b.lplr")
+    grown = read_index(tmp_path / "b.lplr")
+    grown.add(x[40_001:])
+    assert_same(grown.search(xq, 50, threads=2), expected)
+
+
+def test_more_queries_than_are_prepared_at_a_time():
+    index, xq = filled(n=300), low_rank_vectors(2100, 48, seed=6)
+
+    D, I = index.search(xq, 5, threads=2)
+
+    for part in (slice(0, 3), slice(1020, 1030), slice(2095, 2100)):
+        assert_same(index.search(xq[part], 5, threads=1), (D[part], I[part]))
+    assert_same((D, I), twin_search(index, xq, 5))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_python_threads_that_share_an_index(metric):
+    index, _, xq = large(metric)
+    fresh = read_back(index)  # nothing of it was prepared before the threads meet
+    expected = [index.search(each[None], 20, threads=1) for each in xq]
+
+    with ThreadPoolExecutor(4) as pool:
+        jobs = [pool.submit(fresh.search, xq[i % 9][None], 20, threads=1 + i % 3) for i in range(36)]
+
+    for i, job in enumerate(jobs):
+        assert_same(job.result(), expected[i % 9])
+
+
+def read_back(index):
+    from lplr_index import deserialize_index, serialize_index
+
+    return deserialize_index(serialize_index(index))
+
+
+# Ties
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("kind", ONE_OF_EACH_METHOD)
+def test_the_lowest_id_wins_a_tie(monkeypatch, rng, level, metric, kind):
+    """Five rows, fifty times each: all places of the list are decided by ids, which come in no order."""
+    monkeypatch.setenv("LPLR_INDEX_SIMD", level)
+    x, ids = np.tile(rows(5), (50, 1)), rng.permutation(10_000)[:250]
+    index = trained(metric, kind)
+    index.add_with_ids(x, ids)
+
+    for k in (1, 7, 50, 120, 260):
+        D, I = index.search(rows(8)[3:], k)
+
+        expected = naive.brute_force(index, rows(8)[3:], k)
+        np.testing.assert_array_equal(I[:, :250], expected[1])
+        np.testing.assert_allclose(D[:, :250], expected[0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_ids_that_fall_from_row_to_row(metric):
+    """Every row ties with the best so far and ranks before it."""
+    index, xq = trained(metric), queries(5)
+    index.add_with_ids(np.repeat(rows(1), 40_000, axis=0), np.arange(40_000)[::-1])
+
+    for threads in (1, 3):
+        D, I = index.search(xq, 10, threads=threads)
+
+        np.testing.assert_array_equal(I, np.tile(np.arange(10), (5, 1)))
+        np.testing.assert_array_equal(D, np.repeat(D[:, :1], 10, axis=1))
+
+
+@pytest.mark.parametrize("kind", ONE_OF_EACH_METHOD)
+def test_zero_queries_under_cosine(kind):
+    index = filled("cosine", kind, n=100, ids=np.arange(100)[::-1] + 7)
+
+    with pytest.warns(ZeroVectorWarning, match="1 of 2 vectors have length zero, row 1 first"):
+        D, I = index.search(np.stack([rows(1)[0], np.zeros(48)]), 4)
+
+    np.testing.assert_array_equal(D[1], np.zeros(4))
+    np.testing.assert_array_equal(I[1], [7, 8, 9, 10])
+    assert D[0, 0] > 0
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=[] if kind == "auto-2" else pytest.mark.xfail(reason="the grid has no level at zero"))
+        for kind in ONE_OF_EACH_METHOD
+    ],
+)
+def test_zero_rows_under_cosine(kind):
+    index = trained("cosine", kind)
+
+    with pytest.warns(ZeroVectorWarning, match="2 of 5 vectors have length zero, row 1 first"):
+        index.add(rows(5) * np.array([1, 0, 1, 0, 1])[:, None])
+
+    D, I = index.search(queries(6), 5)
+    np.testing.assert_array_equal(D[np.isin(I, [1, 3])], np.zeros(12))
+
+
+# Filters
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("share", [0.0, 0.002, 0.3, 1.0])
+def test_filters(monkeypatch, rng, level, metric, share):
+    monkeypatch.setenv("LPLR_INDEX_SIMD", level)
+    ids = rng.permutation(5000)[:1000]
+    index, xq, mask = filled(metric, n=1000, ids=ids), queries(), rng.random(1000) < share
+    expected = twin_search(index, xq, 20, mask)
+
+    check_results(index, xq, 20, expected, mask)
+    assert_same(index.search(xq, 20, filter=mask), expected)
+    assert_same(index.search(xq, 20, filter=rng.permutation(ids[mask])), expected)
+    assert_same(index.search(xq, 20, filter=[*ids[mask].tolist(), 77_777, -1]), expected)
+    radius = float(np.median(scores(index, xq)))
+    lims, D, I = index.range_search(xq, radius, filter=mask)
+    assert np.isin(I, ids[mask]).all()
+    assert_same((lims, D, I), twin_range(index, xq, radius, mask))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_filters_over_many_pieces(rng, threads):
+    index, _, xq = large("cosine")
+    mask = rng.random(70_000) < 0.01
+    mask[30_000:60_000] = False
+
+    assert_same(index.search(xq, 30, filter=mask, threads=threads), twin_search(index, xq, 30, mask))
+
+
+def test_filters_of_faiss(rng):
+    faiss = pytest.importorskip("faiss")
+    ids = rng.permutation(5000)[:1000]
+    index, xq = filled(n=1000, ids=ids), queries()
+    some = np.sort(ids[:300])
+    bitmap = np.packbits(np.isin(np.arange(5000), some), bitorder="little")
+    selectors = {
+        faiss.IDSelectorRange(1000, 2000): (ids >= 1000) & (ids < 2000),
+        faiss.IDSelectorBatch(some): np.isin(ids, some),
+        faiss.IDSelectorArray(some): np.isin(ids, some),
+        faiss.IDSelectorBitmap(bitmap): np.isin(ids, some),
+        faiss.IDSelectorNot(faiss.IDSelectorBatch(some)): ~np.isin(ids, some),
+        faiss.IDSelectorAll(): np.ones(1000, bool),
+        faiss.IDSelectorBatch(np.array([9999])): np.zeros(1000, bool),
+    }
+
+    for selector, mask in selectors.items():
+        expected = twin_search(index, xq, 20, mask)
+        assert_same(index.search(xq, 20, filter=selector), expected)
+        assert_same(index.search(xq, 20, params=faiss.SearchParameters(sel=selector)), expected)
+        assert_same(
+            index.range_search(xq, 0.2, params=faiss.SearchParameters(sel=selector)), twin_range(index, xq, 0.2, mask)
+        )
+    assert_same(index.search(xq, 20, params=faiss.SearchParameters()), twin_search(index, xq, 20))
+
+
+def test_filters_and_ties(rng):
+    index = trained("l2")
+    ids = rng.permutation(500)[:200]
+    index.add_with_ids(np.tile(rows(2), (100, 1)), ids)
+
+    mask = rng.random(200) < 0.5
+    _, I = index.search(rows(2), 150, filter=mask)
+
+    for row in range(2):
+        mine = np.arange(200) % 2 == row
+        expected = [*np.sort(ids[mask & mine]), *np.sort(ids[mask & ~mine])]
+        assert I[row, : len(expected)].tolist() == expected
+        assert (I[row, len(expected) :] == -1).all()
+
+
+# Range search
+
+
+def twin_range(index, xq, radius, allowed=None):
+    allowed = np.ones(index.ntotal, bool) if allowed is None else allowed
+    layout, codes, ids = scanning.layout(index.model), naive.rows_of(index)[allowed], index.rows.ids.all()[allowed]
+    everything = [naive.exact_key(codes, layout, prepared(index, xq), q) for q in range(len(xq))]
+    sign = -1 if index.metric == "l2" else 1
+    inside = [keys.astype(float) > sign * radius for keys in everything]
+    lims = np.cumsum([0, *(each.sum() for each in inside)])
+    D = np.concatenate([(sign * keys)[each] for keys, each in zip(everything, inside, strict=True)])
+    return lims, D, np.concatenate([ids[each] for each in inside])
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(("metric", "kind"), EVERY_KIND)
+def test_range_search(monkeypatch, level, metric, kind):
+    monkeypatch.setenv("LPLR_INDEX_SIMD", level)
+    index, xq = filled(metric, kind, n=300, ids=np.arange(300)[::-1]), queries(5)
+    exact = scores(index, xq)
+
+    for share in (0.0, 0.02, 0.5, 1.0):
+        radius = float(np.quantile(exact, share))
+        lims, D, I = results = index.range_search(xq, radius, threads=2)
+
+        assert_same(results, twin_range(index, xq, radius))
+        assert (lims.dtype, D.dtype, I.dtype) == (np.int64, np.float32, np.int64)
+        distances = np.concatenate([np.full(n, row) for n, row in zip(np.diff(lims), range(5), strict=True)])
+        np.testing.assert_allclose(D, exact[distances.astype(int), 299 - I], atol=1e-5 * np.abs(exact).max())
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_row_at_the_radius_is_outside(metric):
+    index, xq = filled(metric, n=300), queries(5)
+    D, I = index.search(xq, 40)
+    better = np.float32(-np.inf if metric == "l2" else np.inf)
+
+    for q in range(5):
+        at = D[q, 30]
+        _, _, inside = index.range_search(xq[q : q + 1], float(at))
+        _, _, wider = index.range_search(xq[q : q + 1], float(np.nextafter(at, -better)))
+        assert sorted(inside) == sorted(I[q, D[q] != at][: np.argmax(D[q] == at)])
+        assert I[q, 30] in wider
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_more_results_than_a_buffer_holds(metric):
+    index, _, xq = large(metric)
+    everything = 1e9 if metric == "l2" else -1e9
+
+    lims, _, I = index.range_search(xq[:2], everything, threads=2)
+
+    assert lims.tolist() == [0, 70_000, 140_000]
+    np.testing.assert_array_equal(I, np.tile(np.arange(70_000), 2))
+    radius = float(np.median(index.search(xq[:2], 70_000)[0]))
+    assert_same(index.range_search(xq[:2], radius), twin_range(index, xq[:2], radius))
+
+
+def test_the_radius_of_rows_far_out():
+    """Distances a million times those of the training rows round more coarsely than the query's own slack."""
+    index = trained("l2")
+    index.add(rows(200) * 100)
+
+    for xq in (np.zeros((1, 48)), queries(3), 50 * queries(3)):
+        D = index.search(xq, 200)[0]
+        for radius in np.nextafter(D[:, ::10], np.float32(np.inf)).ravel()[:40]:
+            assert_same(index.range_search(xq, float(radius)), twin_range(index, xq, float(radius)))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_no_queries_and_no_rows(metric):
+    for n in (0, 40):
+        index = filled(metric, n=n)
+        D, I = index.search(np.empty((0, 48)), 3)
+        assert (D.shape, I.shape, D.dtype, I.dtype) == ((0, 3), (0, 3), np.float32, np.int64)
+        lims, D, I = index.range_search(np.empty((0, 48)), 1.0)
+        assert (lims.tolist(), D.shape, I.shape) == ([0], (0,), (0,))
+    lims, D, I = filled(metric, n=0).range_search(queries(2), 1.0)
+    assert (lims.tolist(), D.shape, I.shape) == ([0, 0, 0], (0,), (0,))
+
+
+# Properties
+
+
+@settings(max_examples=60)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    metric=st.sampled_from(METRICS),
+    kind=st.sampled_from(sorted(KINDS)),
+    n=st.integers(0, 200),
+    distinct=st.integers(1, 200),
+    k=st.integers(1, 210),
+    nq=st.integers(0, 10),
+    threads=st.integers(1, 3),
+    share=st.sampled_from([0.1, 0.9, 1.0]),
+)
+def test_any_search(seed, metric, kind, n, distinct, k, nq, threads, share):
+    rng = np.random.default_rng(seed)
+    index = trained(metric, kind)
+    index.add_with_ids(rows(distinct)[rng.integers(0, distinct, n)], rng.permutation(1000)[:n], threads=threads)
+    mask = rng.random(n) < share
+
+    assert_same(
+        index.search(queries(21)[:nq], k, filter=mask, threads=threads), twin_search(index, queries(21)[:nq], k, mask)
+    )
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(0, 40))
+def test_heaps(seed, k, n):
+    """Pushing one after the other keeps the k best, and so does merging; few distinct keys, so ids decide."""
+    rng = np.random.default_rng(seed)
+    keys, ids = rng.integers(0, 4, (2, n)).astype(np.float32), rng.permutation(2 * n).reshape(2, n)
+    heaps = np.full((2, k), -np.inf, np.float32), np.full((2, k), np.iinfo(np.int64).max)
+    expected = [each.copy() for each in heaps]
+    for q in range(2):
+        for key, number in zip(keys[q], ids[q], strict=True):
+            scan.push(heaps[0][q], heaps[1][q], key, number)
+            expected[0][q], expected[1][q] = naive.push(expected[0][q], expected[1][q], key, number)
+    merged = heaps[0][:1].copy(), heaps[1][:1].copy()
+
+    scan.merge_heaps(*merged, heaps[0][1:], heaps[1][1:])
+    scan.sort_heaps(*merged)
+    scan.sort_heaps(*heaps)
+
+    assert_same(heaps, naive.sort_heaps(*expected))
+    assert_same(merged, naive.merge_heaps(expected[0][:1], expected[1][:1], expected[0][1:], expected[1][1:]))
+
+
+# The check that the tests above rely on
+
+
+def changed(array, columns, values):
+    out = array.copy()
+    out[0, columns] = values
+    return out
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_check_finds_every_kind_of_wrong_result(metric):
+    index, xq = filled(metric, n=50), queries(4)
+    D, I = index.search(xq, 60)
+    check_results(index, xq, 60, (D, I))
+
+    swapped = np.r_[0:3, 8, 4:8, 3, 9:60]
+    short = np.r_[0:10, 11:60, 59]
+    wrong = {
+        "order": (D[:, swapped], I[:, swapped]),
+        "missing row": (D[:, short], I[:, short]),
+        "same row twice": (D, changed(I, 4, I[0, 3])),
+        "wrong ids": (D, changed(I, slice(0, 2), I[0, 40:42])),
+        "unknown id": (D, changed(I, 0, 50)),
+        "wrong distance": (changed(D, 0, D[0, 0] * 1.01), I),
+        "padding id": (D, changed(I, 55, 0)),
+        "padding distance": (changed(D, 55, 0), I),
+        "dtype": (D.astype(float), I),
+    }
+    for results in wrong.values():
+        with pytest.raises(AssertionError):
+            check_results(index, xq, 60, results)
+    with pytest.raises(AssertionError):
+        check_results(index, xq, 60, (D, I), np.arange(50) > 0)
+
+
+# Other company
+
+
+def run_script(text, *arguments):
+    """Run a script in a new interpreter with this folder on its path; return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(text), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        cwd=Path(__file__).parent,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(not hasattr(sys, "getdlopenflags"), reason="no fork here")
+def test_search_after_a_fork(tmp_path):
+    """The threads of the parent do not exist in the child; a pool that was copied would wait for them for ever."""
+    index, _, xq = large("cosine")
+    write_index(index, tmp_path / "a.lplr")
+    np.save(tmp_path / "q.npy", xq)
+    script = """
+        import os, sys, signal
+        import numpy as np
+        import lplr_index
+
+        index, xq = lplr_index.read_index(sys.argv[1]), np.load(sys.argv[2])
+        expected = index.search(xq, 10, threads=2)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(60)
+            same = all(np.array_equal(*pair) for pair in zip(index.search(xq, 10, threads=2), expected))
+            index.add(xq, threads=2)
+            os._exit(0 if same and index.ntotal == 70_009 else 1)
+        status = os.waitpid(child, 0)[1]
+        again = index.search(xq, 10, threads=2)
+        print(os.waitstatus_to_exitcode(status), all(np.array_equal(*pair) for pair in zip(again, expected)))
+    """
+
+    assert run_script(script, str(tmp_path / "a.lplr"), str(tmp_path / "q.npy")).split() == ["0", "True"]
+
+
+def test_search_beside_faiss():
+    """Two libraries with threads of their own take turns, also from several threads at once."""
+    faiss = pytest.importorskip("faiss")
+    index, x, xq = large("ip")
+    flat = faiss.IndexFlatIP(16)
+    flat.add(x)
+    ours, theirs = index.search(xq, 10), flat.search(xq, 10)
+
+    with ThreadPoolExecutor(4) as pool:
+        both = [(pool.submit(index.search, xq, 10, threads=2), pool.submit(flat.search, xq, 10)) for _ in range(8)]
+
+    for mine, other in both:
+        assert_same(mine.result(), ours)
+        np.testing.assert_array_equal(other.result()[1], theirs[1])
