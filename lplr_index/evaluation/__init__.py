@@ -1,0 +1,52 @@
+"""Measuring any faiss-like index: what it finds, what it costs, and how it compares at equal bytes.
+
+``evaluate`` measures one index; ``sweep`` measures all methods of this package and faiss's quantizers at several
+budgets; ``render``, ``write_csv``, ``write_json`` and ``save_plot`` show what came out.
+"""
+
+from __future__ import annotations
+
+from lplr_index.evaluation.contenders import Contender, Skip, contenders
+from lplr_index.evaluation.groundtruth import GroundTruth, exact_knn, score_ids
+from lplr_index.evaluation.measure import Report, evaluate, measure
+from lplr_index.evaluation.metrics import (
+    accuracy,
+    knn_vote,
+    neighbour_overlap,
+    recall_at_k,
+    relative_frobenius_error,
+    weighted_f1,
+)
+from lplr_index.evaluation.plot import save_plot
+from lplr_index.evaluation.sweep import Conditions, SweepResult, split_rows, sweep
+from lplr_index.evaluation.table import best_at_bytes, read_json, render, write_csv, write_json
+from lplr_index.evaluation.task import Task
+
+__all__ = [
+    "Conditions",
+    "Contender",
+    "GroundTruth",
+    "Report",
+    "Skip",
+    "SweepResult",
+    "Task",
+    "accuracy",
+    "best_at_bytes",
+    "contenders",
+    "evaluate",
+    "exact_knn",
+    "knn_vote",
+    "measure",
+    "neighbour_overlap",
+    "read_json",
+    "recall_at_k",
+    "relative_frobenius_error",
+    "render",
+    "save_plot",
+    "score_ids",
+    "split_rows",
+    "sweep",
+    "weighted_f1",
+    "write_csv",
+    "write_json",
+]
