@@ -33,7 +33,7 @@ ONE_OF_EACH_METHOD = ("auto-2", "lplr-4", "lsvd-8", "dsvd-5", "nq-4")
 @cache
 def _trained(metric, kind):
     index = IndexLPLR(D_SMALL, metric=metric, **KINDS[kind])
-    index.train(low_rank_vectors(1500, D_SMALL, seed=1))
+    index.train(_vectors()[:1500])
     return index
 
 
@@ -54,21 +54,19 @@ def filled(metric="cosine", kind="auto-2", n=200, ids=None):
     return index
 
 
-@cache
-def _rows():
-    x = low_rank_vectors(3000, D_SMALL, seed=2)
-    x.flags.writeable = False
-    return x
-
-
 def rows(n):
-    return _rows()[:n]
+    """Return the first of 3000 rows of which none was trained on."""
+    return _vectors()[1500 : 1500 + n]
 
 
-@cache
 def queries(nq=21):
     """Return queries that are no rows; 21 are several tiles of the scan and a single one."""
-    x = low_rank_vectors(nq, D_SMALL, seed=3)
+    return _vectors()[4500 : 4500 + nq]
+
+
+@cache
+def _vectors():
+    x = low_rank_vectors(7000, D_SMALL)
     x.flags.writeable = False
     return x
 

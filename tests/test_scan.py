@@ -216,13 +216,13 @@ def test_rows_much_longer_than_those_it_was_trained_on(metric):
 
 @cache
 def large(metric):
-    """Return an index of more rows than a piece holds, with rows that come twice."""
-    x = low_rank_vectors(70_000, 16, seed=4)
+    """Return an index of more rows than a piece holds, with rows that come twice, the rows, and queries."""
+    x = low_rank_vectors(70_009, 16)
     x[40_000:41_000] = x[:1000]
     index = IndexLPLR(16, bits=4.0, metric=metric)
     index.train(x[:5000])
-    index.add(x)
-    return index, x, low_rank_vectors(9, 16, seed=5)
+    index.add(x[:70_000])
+    return index, x[:70_000], x[70_000:]
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -267,7 +267,7 @@ def test_how_rows_came_in_changes_nothing(tmp_path, metric):
 
 
 def test_more_queries_than_are_prepared_at_a_time():
-    index, xq = filled(n=300), low_rank_vectors(2100, 48, seed=6)
+    index, xq = filled(n=300), queries(2100)
 
     D, I = index.search(xq, 5, threads=2)
 
