@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 
+import numpy as np
 import pytest
 
 from lplr_index.errors import InputError
@@ -112,6 +113,20 @@ def test_the_others_come_once_at_their_own_size(faiss, vectors):
     assert [each.family for each in found].count(EXACT) == 1
 
 
+def test_rabitq_gives_the_same_rows_back_whatever_its_bits_as_its_notes_say(faiss, vectors):
+    found, _ = by_name(48, [], methods=[])
+
+    def given_back(nbits):
+        index = found[f"faiss RaBitQ-{nbits}"].build()
+        index.train(vectors.xt)
+        index.add(vectors.xb)
+        return index.reconstruct_n(0, 100)
+
+    np.testing.assert_allclose(given_back(4), given_back(1), rtol=1e-5, atol=1e-6)
+    assert "rows back" in found["faiss RaBitQ-4"].notes
+    assert "rows back" not in found["faiss RaBitQ-1"].notes
+
+
 def test_training_is_quiet_and_says_what_it_left_out(faiss, vectors, capfd):
     quick, _ = by_name(48, [1])
     for name in ("faiss PQ6", "faiss OPQ6+PQ6", "faiss PQ12x4fs"):
@@ -134,6 +149,13 @@ def test_thorough_training_is_faiss_own(faiss):
     assert thorough["faiss PQ6"].build().pq.cp.niter == plain.pq.cp.niter > quick["faiss PQ6"].build().pq.cp.niter
     assert [(rotation.niter, rotation.niter_pq, rotation.niter_pq_0)] == [(own.niter, own.niter_pq, own.niter_pq_0)]
     assert thorough["faiss PQ6"].notes == thorough["faiss OPQ6+PQ6"].notes == ""
+
+
+def test_what_training_points_to_lives_as_long_as_the_index(faiss):
+    index = by_name(48, [1])[0]["faiss OPQ6+PQ6"].build()
+    rotation = next(each for each in index.referenced_objects if isinstance(each, faiss.OPQMatrix))
+
+    assert any(isinstance(each, faiss.ProductQuantizer) for each in rotation.referenced_objects)
 
 
 def test_what_is_random_follows_the_seed(faiss, vectors):
