@@ -1,0 +1,74 @@
+"""Write the golden files of a format version: ``python tests/golden/make.py v1``, once, before a release.
+
+What is there already is never written again: a file that a release wrote must be readable for ever.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from lplr_index import IndexLPLR, write_index
+
+D = 16
+
+
+def vectors(n, seed):
+    """Return rows of unequal length whose spectrum decays."""
+    rng = np.random.default_rng(seed)
+    return (rng.standard_normal((n, D)) * np.arange(1, D + 1) ** -0.7 * rng.lognormal(sigma=0.3, size=(n, 1))).astype(
+        "f4"
+    )
+
+
+def indexes():
+    """Return indexes of every layout: gains, norms, own ids, columns over two nibbles, and R in each of its forms."""
+    rng = np.random.default_rng(0)
+    made = {
+        "auto-cosine": IndexLPLR(D, 2.0, "cosine"),
+        "auto-l2-ids": IndexLPLR(D, 4.0, "l2"),
+        "lplr-ip": IndexLPLR(D, 2.0, "ip", "lplr"),
+        "lsvd-cosine": IndexLPLR(D, 5.0, "cosine", "lsvd", nbits_R=32),
+        "nq-l2": IndexLPLR(D, 4.0, "l2", "nq"),
+        "untrained": IndexLPLR(D, 3.0, "l2"),
+    }
+    for name, index in made.items():
+        if name == "untrained":
+            continue
+        index.train(vectors(500, 1))
+        if name.endswith("ids"):
+            index.add_with_ids(vectors(45, 2), rng.permutation(10**12 + np.arange(45)))
+            index.remove_ids(index.rows.ids.all()[::9])
+        else:
+            index.add(vectors(40, 2))
+    return made
+
+
+def main(version):
+    """Write the files and what they must answer."""
+    folder = Path(__file__).parent / version
+    folder.mkdir()
+    expected = {}
+    for name, index in indexes().items():
+        write_index(index, folder / f"{name}.lplr")
+        answers = {"repr": repr(index)}
+        if index.is_trained:
+            xq = vectors(5, 3)
+            found, ids = index.search(xq, 7)
+            answers |= {
+                "queries": xq.tolist(),
+                "k": 7,
+                "D": found.tolist(),
+                "I": ids.tolist(),
+                "first rows": index.reconstruct_n(0, 3).tolist(),
+                "codes of queries": index.sa_encode(xq).tolist(),
+            }
+        expected[f"{name}.lplr"] = answers
+    (folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
