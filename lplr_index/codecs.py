@@ -18,7 +18,8 @@ from lplr_index.allocation import pack_fields
 from lplr_index.arrays import ByteMatrix, FloatMatrix
 from lplr_index.errors import InputError
 
-_ROUNDING = 0.3  # of the spread of scores: what rounding up bounds may add, so that few rows pass for nothing
+_TINY = 1e-30
+_ROUNDING = 0.25  # of the spread of scores: what rounding up bounds may add, so that few rows pass for nothing
 
 
 class QueryTables(NamedTuple):
@@ -28,8 +29,8 @@ class QueryTables(NamedTuple):
     ----------
     exact : ndarray of shape (nq, nibbles, 16), float32
         Partial scores; with ``split`` they add up to <y, l>.
-    split : ndarray of shape (nq, splits, 256), float32
-        Partial scores of the columns whose code spans several nibbles, by code.
+    split : ndarray of shape (nq, splits), float32
+        The entries of y for columns whose code spans several nibbles; they score by their ``split_levels``.
     bounds : ndarray of shape (nq, (nibbles + heavy) * 16), uint8
         Upper bounds: <y, l> <= base + scale * (low digits + 64 * high digits of the first ``heavy`` nibbles).
     scale, base : ndarray of shape (nq,), float64
@@ -64,6 +65,10 @@ class Codec(Protocol):
     @property
     def split_fields(self) -> npt.NDArray[np.int32]:
         """Where codes lie that span several nibbles, (fields, 5): split, nibble, shift, mask, shift in the code."""
+
+    @property
+    def split_levels(self) -> npt.NDArray[np.float32]:
+        """The levels of those columns by code, (splits, 256); zeros where there are fewer codes."""
 
     def encode(self, y: FloatMatrix) -> ByteMatrix:
         """Codes (n, nibbles / 2) of the rows of y (n, m)."""
@@ -146,6 +151,14 @@ class ScalarCodec:
         several[:, 0] = np.searchsorted(split, several[:, 0])
         return np.ascontiguousarray(several)
 
+    @cached_property
+    def split_levels(self) -> npt.NDArray[np.float32]:
+        """The levels of the columns that have several fields, by code, (splits, 256)."""
+        out = np.zeros((len(self._split_columns), 256), np.float32)
+        for s, j in enumerate(self._split_columns.tolist()):
+            out[s, : len(self._column(j))] = self._column(j)
+        return out
+
     def encode(self, y: FloatMatrix) -> ByteMatrix:
         """Codes (n, nibbles / 2) of the nearest levels of y (n, m) float32, C-contiguous."""
         from lplr_index.kernels import codes as kernel
@@ -181,16 +194,13 @@ class ScalarCodec:
         exact = np.empty(shape, np.float32)
         kernel.tables(y, self.fields, single, single, exact)
         upper = exact
-        split = np.zeros((nq, len(self._split_columns), 256), np.float32)
         if len(self._split_columns):
             upper = np.empty(shape, np.float32)
             kernel.tables(y, self.fields, up, down, upper)
-            kernel.split_tables(y, self._split_columns, self.levels, self.starts, split)
         bounds = np.empty((nq, (self.nibbles + self.heavy) * 16), np.uint8)
-        scale, base = np.empty(nq), np.empty(nq)
-        kernel.quantize_tables(upper, self.heavy, bounds, scale, base)
-        size = np.abs(upper).max(axis=2).sum(axis=1, dtype=np.float64) + np.abs(split).max(axis=2).sum(axis=1)
-        return QueryTables(exact, split, bounds, scale, base, size)
+        scale, base, size = np.empty(nq), np.empty(nq), np.empty(nq)
+        kernel.quantize_tables(upper, self.heavy, bounds, scale, base, size)
+        return QueryTables(exact, np.ascontiguousarray(y[:, self._split_columns]), bounds, scale, base, size)
 
     def check(self) -> None:
         """Raise InputError unless the parts fit together, for codecs that come from a file."""
@@ -235,8 +245,9 @@ class ScalarCodec:
         """What each field value adds to its column of l: exactly, and at most and at least where columns are split.
 
         A code in one nibble adds its level. Of a code in several, the lower fields add their mean effect, and the top
-        field the most (least) that can remain over all codes it begins: so the sum bounds the level from above (below),
-        closely where levels are evenly spaced.
+        field the most (least) that can remain over all codes it begins: so the sum bounds the level from above (below).
+        Where levels lie close together rows are frequent (in Lloyd-Max codebooks as the inverse square of the gap), so
+        the mean is weighted to make the bound close there.
         """
         exact = np.zeros((len(self.fields), 16), np.float32)
         up, down = exact.copy(), exact.copy()
@@ -248,14 +259,16 @@ class ScalarCodec:
                 exact[rows[0], : len(level)] = up[rows[0], : len(level)] = down[rows[0], : len(level)] = level
                 continue
             code = np.arange(len(level))
+            top = code >> self.fields[rows[0], 4]
+            middle = np.array([level[top == v].mean() for v in range(self.fields[rows[0], 3] + 1)])[top]
+            often = 1 / np.maximum(np.gradient(level), 1e-9 * max(np.ptp(level), _TINY)) ** 2
             rest = level.copy()
             for f in rows[1:]:
                 part = (code >> self.fields[f, 4]) & self.fields[f, 3]
-                effect = np.array([level[part == v].mean() for v in range(self.fields[f, 3] + 1)]) - level.mean()
-                effect32 = effect.astype(np.float32)
-                up[f, : len(effect)] = down[f, : len(effect)] = effect32
-                rest -= effect32[part]
-            top = code >> self.fields[rows[0], 4]
+                sums = np.bincount(part, often * (level - middle)) / np.bincount(part, often)
+                effect = sums.astype(np.float32)
+                up[f, : len(effect)] = down[f, : len(effect)] = effect
+                rest -= effect[part]
             for v in range(self.fields[rows[0], 3] + 1):
                 up[rows[0], v] = np.nextafter(np.float32(rest[top == v].max()), np.float32(np.inf))
                 down[rows[0], v] = np.nextafter(np.float32(rest[top == v].min()), np.float32(-np.inf))

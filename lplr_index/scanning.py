@@ -58,6 +58,7 @@ def layout(model: Model) -> Layout:
         norm_unit=model.norm_unit,
         heavy=model.codec.heavy,
         split_fields=model.codec.split_fields,
+        split_levels=model.codec.split_levels,
         halves=_halves(),
     )
 

@@ -202,7 +202,7 @@ def exact_key(codes, layout, queries, q):
     for s, nib, shift, mask, code_shift in _ints(layout.split_fields):
         numbers[:, s] |= ((nibble(codes, nib) >> shift) & mask) << code_shift
     for s in range(queries.split.shape[1]):
-        score += queries.split[q, s, numbers[:, s]]
+        score += queries.split[q, s].astype(np.float64) * layout.split_levels[s, numbers[:, s]]
     score += queries.base[q]
     gains, norms = _scalars(codes, layout)
     if gains is not None:

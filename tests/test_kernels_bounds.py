@@ -49,6 +49,7 @@ def make_layout(nibbles, *, gain, norm):
         norm_unit=0.77 if norm else 0.0,
         heavy=min(nibbles, max(8, nibbles // 32 * 8)),
         split_fields=NO_SPLITS,
+        split_levels=np.zeros((0, 256), np.float32),
         halves=HALVES,
     )
 
@@ -70,7 +71,7 @@ def make_queries(rng, layout, nq, *, full=False):
         affine=affine.astype(np.float32),
         slack=np.zeros(nq),
         exact=np.zeros((nq, layout.nibbles, 16), np.float32),
-        split=np.zeros((nq, 0, 256), np.float32),
+        split=np.zeros((nq, 0), np.float32),
         base=np.zeros(nq),
         norm=np.zeros(nq),
     )

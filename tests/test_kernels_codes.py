@@ -151,7 +151,7 @@ def test_quantized_tables_bound_from_above_and_closely(rng, nibbles, heavy, spre
     upper = (weight * rng.standard_normal((3, nibbles, 16))).astype(np.float32)
     out, scale, base = np.empty((3, (nibbles + heavy) * 16), np.uint8), np.empty(3), np.empty(3)
 
-    codes.quantize_tables(upper, heavy, out, scale, base)
+    codes.quantize_tables(upper, heavy, out, scale, base, np.empty(len(upper)))
 
     digits = out.reshape(3, -1, 16).astype(np.int64)
     for q in range(3):
@@ -180,7 +180,7 @@ def test_digits_add_up_within_the_room_the_scan_gives_them(rng, nibbles, heavy, 
     upper[0, :, :2] = np.stack([-weight, weight], axis=1)
     out, scale, base = np.empty((1, (nibbles + heavy) * 16), np.uint8), np.empty(1), np.empty(1)
 
-    codes.quantize_tables(upper, heavy, out, scale, base)
+    codes.quantize_tables(upper, heavy, out, scale, base, np.empty(len(upper)))
 
     largest = out.reshape(-1, 16).max(axis=1).astype(np.int64)
     assert (largest[:heavy] < 1 << bounds.DIGIT_BITS).all()
@@ -195,7 +195,7 @@ def test_digits_add_up_within_the_room_the_scan_gives_them(rng, nibbles, heavy, 
 def test_a_query_of_zeros_has_bounds_of_zero():
     out, scale, base = np.full((1, 64), 7, np.uint8), np.empty(1), np.empty(1)
 
-    codes.quantize_tables(np.zeros((1, 2, 16), np.float32), 2, out, scale, base)
+    codes.quantize_tables(np.zeros((1, 2, 16), np.float32), 2, out, scale, base, np.empty(1))
 
     assert not out.any()
     assert (scale[0], base[0]) == (0.0, 0.0)

@@ -50,6 +50,7 @@ class Layout(NamedTuple):
     norm_unit: float
     heavy: int
     split_fields: Any  # (fields, 5) int32: split column, nibble, shift in it, mask, shift in the code
+    split_levels: Any  # (splits, 256) float32: the levels of those columns, by code
     halves: Any  # (65536,) float32: the value of every float16
 
 
@@ -60,7 +61,7 @@ class Queries(NamedTuple):
     affine: Any  # (nq, 3) float32: bound = a * sum + c, and the threshold it has to reach
     slack: Any  # (nq,) float64: what float32 rounding of a bound may lose
     exact: Any  # (nq, nibbles, 16) float32
-    split: Any  # (nq, splits, 256) float32: columns whose code spans several nibbles
+    split: Any  # (nq, splits) float32: y in the columns whose code spans several nibbles
     base: Any  # (nq,) float64: <q, mu>
     norm: Any  # (nq,) float64: under L2, |q|^2 and what all stored norms have in common; else 0
 

@@ -132,34 +132,25 @@ def tables(y: Any, fields: Any, up: Any, down: Any, out: Any) -> None:
 
 
 @njit(nogil=True, cache=True)
-def split_tables(y: Any, columns: Any, levels: Any, starts: Any, out: Any) -> None:
-    """``out`` (nq, splits, 256) float32: what each code of some ``columns`` (splits,) adds to <y, l>, y (nq, m)."""
-    for q in range(y.shape[0]):
-        for s in range(columns.shape[0]):
-            first = starts[columns[s]]
-            for code in range(starts[columns[s] + 1] - first):
-                out[q, s, code] = y[q, columns[s]] * levels[first + code]
-
-
-@njit(nogil=True, cache=True)
-def quantize_tables(upper: Any, heavy: int, out: Any, scale: Any, base: Any) -> None:
+def quantize_tables(upper: Any, heavy: int, out: Any, scale: Any, base: Any, size: Any) -> None:
     """Round tables of upper bounds (nq, nibbles, 16) up to bytes: their sum <= base + scale * (low + 64 * high).
 
     ``out`` (nq, (nibbles + heavy) * 16) uint8 holds the low digits of all nibbles, then the high digits of the first
     ``heavy`` ones (a multiple of eight, or all); the others have low digits only. The scan adds the bytes of columns
     c, c + 2, c + 4 and c + 6 of each eight before it widens them, so such four must stay within a byte: that, or the
-    range of the heavy ones, sets ``scale``. One scale for all makes the bounds tightest. ``scale``, ``base``: (nq,)
-    float64.
+    range of the heavy ones, sets ``scale``. One scale for all makes the bounds tightest. ``size`` is the sum of the
+    largest magnitudes, which rounding errors are relative to. ``scale``, ``base``, ``size``: (nq,) float64.
     """
     nibbles = upper.shape[1]
     span = np.zeros(nibbles + 6)
     for q in range(upper.shape[0]):
-        base[q] = 0.0
+        base[q] = size[q] = 0.0
         step = 0.0
         for c in range(nibbles):
-            least = np.float64(upper[q, c].min())
-            span[c] = np.float64(upper[q, c].max()) - least
+            least, most = np.float64(upper[q, c].min()), np.float64(upper[q, c].max())
+            span[c] = most - least
             base[q] += least
+            size[q] += max(-least, most)
         for c in range(heavy):
             step = max(step, span[c] / (_DIGIT * _HIGH_MOST))
         for c in range(heavy, nibbles):

@@ -46,7 +46,7 @@ def exact_key(blocks: Any, at: int, row: int, layout: Layout, queries: Queries, 
             nibble = (blocks[at + 16 * fields[f, 1] + spot] >> high) & 15
             code |= ((nibble >> fields[f, 2]) & fields[f, 3]) << fields[f, 4]
             f += 1
-        score += np.float64(queries.split[q, column, code])
+        score += np.float64(queries.split[q, column]) * np.float64(layout.split_levels[column, code])
     score += queries.base[q]
     if layout.gain_at >= 0:
         score *= np.float64(blocks[at + layout.gain_at + row]) * layout.gain_step
