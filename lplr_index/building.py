@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,9 @@ from lplr_index.vectors import VectorFile
 
 Progress = Callable[[str, int, int], object]
 """Told what is being done, how many rows of it are done, and of how many; of 0 where nobody knows."""
+
+
+Look = Callable[[Sequence[int] | IdArray, FloatMatrix], None]
 
 
 def build_index(
@@ -64,7 +67,7 @@ def build_index(
     numbers = _check(source, index, ids)
     size = min(source.n, as_integer(train_rows, "train_rows", least=1, most=TRAIN_ROWS))
     threads, report = as_threads(threads), progress or _ignore
-    with naming_zero_rows(source, index) as look:
+    with naming_zero_rows(source, cosine=index.metric == "cosine") as look:
         if not index.is_trained:
             report("sampling", 0, 0)
             sample = source.sample(size, index.settings.seed)
@@ -73,8 +76,8 @@ def build_index(
             del sample
         report("adding", 0, source.n)
         for start, rows in source.chunks():
-            look(start, rows)
             stop = start + len(rows)
+            look(range(start, stop), rows)
             if numbers is None:
                 index.add(rows, threads=threads)
             else:
@@ -83,19 +86,19 @@ def build_index(
 
 
 @contextlib.contextmanager
-def naming_zero_rows(source: VectorFile, index: IndexLPLR) -> Iterator[Callable[[int, FloatMatrix], None]]:
-    """Yield a function to show every chunk (rows, d) of a file to, with the number of its first row.
+def naming_zero_rows(source: VectorFile, *, cosine: bool) -> Iterator[Look]:
+    """Yield a function to show the rows (rows, d) of a file to, after their numbers in the file.
 
-    Where the index is one for cosine, a single ZeroVectorWarning names the first row of length zero in the file
-    when the block ends, instead of one warning for every chunk that has such rows.
+    Under cosine a single ZeroVectorWarning names the first row of length zero when the block ends,
+    instead of one warning for every call inside that gets such rows.
     """
     first, count = -1, 0
 
-    def look(start: int, rows: FloatMatrix) -> None:
+    def look(numbers: Sequence[int] | IdArray, rows: FloatMatrix) -> None:
         nonlocal first, count
-        zeros = np.flatnonzero(~rows.any(axis=1)) if index.metric == "cosine" else ()
-        if len(zeros):
-            first = first if count else start + int(zeros[0])
+        zeros = np.flatnonzero(~rows.any(axis=1))
+        if cosine and len(zeros):
+            first = first if count else int(numbers[zeros[0]])
             count += len(zeros)
 
     with warnings.catch_warnings():
@@ -103,7 +106,7 @@ def naming_zero_rows(source: VectorFile, index: IndexLPLR) -> Iterator[Callable[
         yield look
     if count:
         warnings.warn(
-            f"{count} of the {source.n} vectors in {source.path} have length zero, row {first} first; "
+            f"{count} vectors in {source.path} have length zero, row {first} first; "
             "under cosine they score 0 with everything",
             ZeroVectorWarning,
             stacklevel=4,

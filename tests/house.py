@@ -47,6 +47,7 @@ FLOORS = {
     "interop": 8,
     "vectors": 8,
     "data": 8,
+    "building": 9,
     "evaluation": 9,
     "__init__": 10,
     "cli": 11,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lplr_index.atomic import atomic_write
+from lplr_index.atomic import atomic_write, check_writable
 from lplr_index.errors import InputError, LPLRError, MissingDependencyError, WriteError
 from lplr_index.extras import require
 
@@ -144,6 +144,23 @@ def test_a_link_is_followed(tmp_path):
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "folder" / "real").read_bytes() == b"new"
     assert names(tmp_path / "folder") == ["real"]
+
+
+def test_whether_a_file_can_be_written_is_known_before_and_leaves_no_trace(tmp_path):
+    (tmp_path / "a.bin").write_bytes(b"old")
+    check_writable(tmp_path / "a.bin")
+    check_writable(tmp_path / "b.bin")
+    for path in (tmp_path, tmp_path / "absent" / "a.bin", tmp_path / "a.bin" / "b", "a\0b"):
+        with pytest.raises(WriteError, match="cannot write"):
+            check_writable(path)
+    assert (tmp_path / "a.bin").read_bytes() == b"old"
+    assert names(tmp_path) == ["a.bin"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="the folder nobody can write into is Linux's")
+def test_a_folder_that_takes_no_files_is_known_before():
+    with pytest.raises(WriteError, match=r"^cannot write /proc/self/a\.bin: "):
+        check_writable("/proc/self/a.bin")
 
 
 def test_the_longest_name_a_file_may_have(tmp_path):

@@ -1,0 +1,98 @@
+"""Say what is in an index file.
+
+The rows themselves are not read: see verify.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lplr_index.cli.output import Terminal
+from lplr_index.index import IndexLPLR
+from lplr_index.storage import VERSION, read_index
+
+EXAMPLE = "lplr-index info vectors.lplr"
+ID_BYTES = 8
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("index", metavar="INDEX", help="the index file")
+
+
+def run(options: argparse.Namespace, terminal: Terminal) -> None:
+    """Read the header and say it."""
+    facts = describe(read_index(options.index, verify=False), options.index)
+    terminal.result(facts, _table(facts))
+
+
+def describe(index: IndexLPLR, path: str) -> dict[str, Any]:
+    """Return what there is to know of an index that lies in the file ``path``, ready for JSON."""
+    settings = index.settings
+    own_ids = len(index.rows.ids.stored) > 0
+    row_bytes = index.code_size + (ID_BYTES if own_ids else 0)
+    file_bytes = Path(path).stat().st_size
+    float32_bytes = 4 * index.d * index.ntotal
+    return {
+        "file": path,
+        "format": VERSION,
+        "rows": index.ntotal,
+        "d": index.d,
+        "metric": index.metric,
+        "method": index.method,
+        "rank": index.model.codec.m if index.is_trained else None,
+        "trained": index.is_trained,
+        "bits": index.bits,
+        "code_bytes": index.code_size,
+        "id_bytes": ID_BYTES if own_ids else 0,
+        "row_bytes": row_bytes,
+        "fixed_bytes": file_bytes - row_bytes * index.ntotal,
+        "file_bytes": file_bytes,
+        "float32_bytes": float32_bytes,
+        "compression": float32_bytes / file_bytes,
+        "row_compression": 4 * index.d / row_bytes,
+        "columns_by_bits": _columns_by_bits(index),
+        "seed": settings.seed,
+        "training": index.model.digest if index.is_trained else None,
+    }
+
+
+def in_words(facts: dict[str, Any]) -> str:
+    """Return the most of ``describe`` in one line."""
+    return (
+        f"{facts['file']}: {facts['rows']:,} rows of {facts['d']} in {facts['row_bytes']} bytes each "
+        f"({facts['bits']:.2f} bits a coordinate, {facts['metric']}, {facts['method']}); "
+        f"{facts['file_bytes']:,} bytes, {facts['compression']:.1f} times smaller than float32"
+    )
+
+
+def _columns_by_bits(index: IndexLPLR) -> dict[str, int]:
+    """Return how many columns of L have how many bits."""
+    if not index.is_trained:
+        return {}
+    bits, columns = np.unique(index.model.codec.bits, return_counts=True)
+    return {str(each): count for each, count in zip(bits.tolist(), columns.tolist(), strict=True)}
+
+
+def _table(facts: dict[str, Any]) -> list[str]:
+    columns = [f"{count} with {bits}" for bits, count in reversed(facts["columns_by_bits"].items())]
+    lines = {
+        "file": f"{facts['file']} (format {facts['format']})",
+        "rows": f"{facts['rows']:,}",
+        "dimension": f"{facts['d']}",
+        "metric": facts["metric"],
+        "method": facts["method"] if facts["trained"] else f"{facts['method']}, not trained",
+        "bits": f"{facts['bits']:.2f} a coordinate",
+        "bytes a row": f"{facts['row_bytes']}" + (f", {facts['id_bytes']} of them its id" if facts["id_bytes"] else ""),
+        "other bytes": f"{facts['fixed_bytes']:,}, which do not grow with rows",
+        "file bytes": f"{facts['file_bytes']:,}",
+        "compression": f"{facts['compression']:.1f} times against float32, {facts['row_compression']:.1f} rows alone",
+        "columns": f"{', '.join(columns)} bits" if columns else "none",
+        "seed": f"{facts['seed']}",
+        "training": facts["training"] or "none",
+    }
+    return [f"{name:<14}{value}" for name, value in lines.items()]

@@ -1,0 +1,107 @@
+"""Search an index for the nearest rows of each query.
+
+Without -o the first few are shown. With -o all go to a file, in the format of its suffix:
+.npz holds D and I, distances and ids; .npy the ids; .ibin both as big-ann-benchmarks has them;
+.hdf5 both as ann-benchmarks names them; .parquet both as lists. Missing neighbours have the id -1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+import numpy as np
+
+from lplr_index.arrays import FloatMatrix, IdArray, as_integer
+from lplr_index.building import Progress, naming_zero_rows
+from lplr_index.cli.lists import read_numbers
+from lplr_index.cli.options import add_k, add_key, add_threads
+from lplr_index.cli.output import Terminal, check_output
+from lplr_index.cli.results import check_results, write_results
+from lplr_index.errors import InputError
+from lplr_index.index import IndexLPLR
+from lplr_index.storage import read_index
+from lplr_index.threads import as_threads
+from lplr_index.vectors import VectorFile, open_vectors
+
+EXAMPLE = "lplr-index search vectors.lplr queries.npy -k 10 -o neighbours.npz"
+SHOWN_QUERIES = 5
+SHOWN_NEIGHBOURS = 5
+BATCH = 256  # queries between two movements of the bar
+MOST_NEIGHBOURS = 2**31 - 1
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("index", metavar="INDEX", help="the index file")
+    parser.add_argument("queries", metavar="QUERIES", help="the queries: a file, a folder, or a pattern in quotes")
+    add_k(parser)
+    parser.add_argument("-o", "--output", metavar="FILE", help="write all results here")
+    add_key(parser)
+    parser.add_argument(
+        "--filter-ids", metavar="FILE", help="ids that may be found, .npy or one a line; or a mask over rows, .npy"
+    )
+    add_threads(parser)
+
+
+def run(options: argparse.Namespace, terminal: Terminal) -> None:
+    """Search, and show or write what was found."""
+    k, threads = as_integer(options.k, "k", least=1, most=MOST_NEIGHBOURS), as_threads(options.threads)
+    if options.output is not None:
+        check_output(options.output, options.index, options.queries, options.filter_ids)
+        check_results(options.output, 0)
+    allowed = None if options.filter_ids is None else read_numbers(options.filter_ids)
+    with open_vectors(options.queries, key=options.key) as source, terminal.bars("queries") as bars:
+        bars("opening", 0, 0)
+        index = read_index(options.index)
+        _check(options, index, source)
+        began_s = time.perf_counter()
+        D, I = search_file(index, source, k, allowed, threads, bars)
+        seconds = time.perf_counter() - began_s
+    if k > index.ntotal:
+        terminal.warn(f"k = {k} is more than the {index.ntotal} rows of {options.index}: results are padded with id -1")
+    facts = {"index": options.index, "queries": len(I), "k": k, "metric": index.metric, "seconds": seconds}
+    if options.output is None:
+        terminal.result({**facts, "D": D.tolist(), "I": I.tolist()}, _few(D, I, index.metric))
+    else:
+        write_results(options.output, D, I)
+        rate = len(I) / max(seconds, 1e-9)
+        text = f"{options.output}: {k} neighbours of {len(I):,} queries, {rate:,.0f} queries a second"
+        terminal.done({**facts, "file": options.output}, [text])
+
+
+def search_file(
+    index: IndexLPLR, source: VectorFile, k: int, allowed: Any, threads: int, progress: Progress
+) -> tuple[FloatMatrix, IdArray]:
+    """Return D and I (n, k) for the n queries of a file, read a batch at a time."""
+    D, I = np.empty((source.n, k), np.float32), np.empty((source.n, k), np.int64)
+    progress("searching", 0, source.n)
+    with naming_zero_rows(source, cosine=index.metric == "cosine") as look:
+        for start, xq in source.chunks(BATCH):
+            stop = start + len(xq)
+            look(range(start, stop), xq)
+            D[start:stop], I[start:stop] = index.search(xq, k, filter=allowed, threads=threads)
+            progress("searching", stop, source.n)
+    return D, I
+
+
+def _check(options: argparse.Namespace, index: IndexLPLR, source: VectorFile) -> None:
+    """See that index, queries and output go together."""
+    if source.d != index.d:
+        raise InputError(f"expected {source.path} to have {index.d} columns, as {options.index} has, got {source.d}")
+    if options.output is not None:
+        check_results(options.output, index.rows.ids.next_id - 1)
+
+
+def _few(D: FloatMatrix, I: IdArray, metric: str) -> list[str]:
+    """Return the first neighbours of the first queries, a line each."""
+    score = "squared distance, smaller is nearer" if metric == "l2" else "similarity, larger is nearer"
+    lines = [f"query: id ({score}), nearest first"]
+    for query, (distances, ids) in enumerate(zip(D[:SHOWN_QUERIES], I[:SHOWN_QUERIES], strict=True)):
+        found = [f"{i} ({s:.4f})" for s, i in zip(distances, ids, strict=True) if i >= 0]
+        more = ["..."] if len(found) > SHOWN_NEIGHBOURS else []
+        lines.append(f"{query}: " + ("  ".join(found[:SHOWN_NEIGHBOURS] + more) or "nothing"))
+    if len(I) > SHOWN_QUERIES:
+        lines.append(f"{len(I) - SHOWN_QUERIES:,} more queries: -o FILE writes all neighbours of all of them")
+    return lines

@@ -1,0 +1,154 @@
+"""``lplr-index build``: the file is the one that the library would write, from any kind of vectors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from commands import run, run_apart
+from lplr_index import IndexLPLR, index_factory, open_vectors, read_index, write_index, write_vectors
+from lplr_index.cli.lists import read_list, read_numbers
+from lplr_index.cli.options import names, numbers
+from lplr_index.errors import VectorFileError
+from lplr_index.vectors import base
+
+
+@pytest.fixture
+def x(vectors, tmp_path, monkeypatch):
+    """Give 1000 rows, which lie in x.npy of the current folder."""
+    monkeypatch.chdir(tmp_path)
+    write_vectors("x.npy", vectors.xb)
+    return vectors.xb
+
+
+CASES = [
+    ([], IndexLPLR(48, 1)),
+    (["--bits", "2.5", "--metric", "l2", "--seed", "3"], IndexLPLR(48, 2.5, "l2", seed=3)),
+    (["--method", "nq", "--nbits", "3"], IndexLPLR(48, method="nq", nbits=3)),
+    (["--method", "lsvd", "--rank", "7", "--metric", "ip"], IndexLPLR(48, metric="ip", method="lsvd", rank=7)),
+    (["--factory", "LPLR16x4"], index_factory(48, "LPLR16x4")),
+    (["--factory", "LPLR1.5", "--metric", "ip", "--seed", "9"], index_factory(48, "LPLR1.5", "ip", seed=9)),
+]
+
+
+@pytest.mark.parametrize(("options", "index"), CASES, ids=[" ".join(options) for options, _ in CASES])
+@pytest.mark.parametrize("chunk", [100, 1000])
+def test_the_file_is_byte_for_byte_that_of_the_library(x, capsys, monkeypatch, options, index, chunk):
+    index = IndexLPLR.restored(index.settings, None, None)
+    index.train(x)
+    index.add(x)
+    write_index(index, "library.lplr")
+    monkeypatch.setattr(base, "CHUNK_BYTES", 4 * 48 * chunk)
+
+    assert run(capsys, "build", "x.npy", "-o", "command.lplr", *options).status == 0
+
+    assert Path("command.lplr").read_bytes() == Path("library.lplr").read_bytes()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_sample_is_that_of_the_file_and_threads_change_nothing(x, capsys, threads):
+    index = IndexLPLR(48, 2, seed=4)
+    with open_vectors("x.npy") as source:
+        index.train(source.sample(300, 4))
+    index.add(x)
+    write_index(index, "library.lplr")
+
+    options = ["--bits", 2, "--seed", 4, "--train-rows", 300, "--threads", threads]
+    assert run(capsys, "build", "x.npy", "-o", "command.lplr", *options).status == 0
+
+    assert Path("command.lplr").read_bytes() == Path("library.lplr").read_bytes()
+
+
+def test_a_process_of_its_own_writes_the_same_bytes(x, capsys):
+    assert run(capsys, "build", "x.npy", "-o", "here.lplr").status == 0
+    assert run_apart("build", "x.npy", "-o", "there.lplr").status == 0
+
+    assert Path("here.lplr").read_bytes() == Path("there.lplr").read_bytes()
+
+
+def test_folders_patterns_and_keys_give_the_index_of_the_matrix(x, capsys):
+    Path("parts").mkdir()
+    for part in range(3):
+        write_vectors(f"parts/part_{part + 9}.npy", x[400 * part : 400 * (part + 1)])
+    np.savez("several.npz", vectors=x, others=x[:3])
+
+    for name, *options in (["x.npy"], ["parts"], ["parts/*.npy"], ["several.npz", "--key", "vectors"]):
+        assert run(capsys, "build", name, "-o", "o.lplr", *options).status == 0
+        built = Path("o.lplr").read_bytes()
+        assert run(capsys, "build", "x.npy", "-o", "x.lplr").status == 0
+        assert built == Path("x.lplr").read_bytes()
+
+
+@pytest.mark.parametrize("suffix", ["npy", "txt"])
+def test_ids_come_from_a_file(x, capsys, rng, suffix):
+    ids = rng.permutation(5000)[:1000]
+    np.save("ids.npy", ids)
+    Path("ids.txt").write_text("".join(f"{each}\n" for each in ids), "utf-8")
+
+    facts = run(capsys, "build", "x.npy", "-o", "o.lplr", "--ids", f"ids.{suffix}", "--json").document
+
+    np.testing.assert_array_equal(read_index("o.lplr").rows.ids.all(), ids)
+    assert facts["id_bytes"] == 8
+
+
+def test_the_document_is_that_of_info_and_the_time(x, capsys):
+    built = run(capsys, "build", "x.npy", "-o", "o.lplr", "--json").document
+    info = run(capsys, "info", "o.lplr", "--json").document
+
+    assert built.pop("seconds") > 0
+    assert built == info
+
+
+def test_an_index_that_was_there_is_replaced_only_by_a_whole_one(x, capsys):
+    Path("o.lplr").write_bytes(b"old")
+    x = np.array(x)
+    x[999, 0] = np.nan
+    np.save("nan.npy", x)
+
+    assert run(capsys, "build", "nan.npy", "-o", "o.lplr").complaint
+    assert Path("o.lplr").read_bytes() == b"old"
+    assert run(capsys, "build", "x.npy", "-o", "o.lplr").status == 0
+    assert read_index("o.lplr").ntotal == 1000
+
+
+def test_vectors_of_length_zero_are_named_and_kept(x, capsys, monkeypatch):
+    x = np.array(x)
+    x[[612, 900]] = 0
+    np.save("zeros.npy", x)
+    monkeypatch.setattr(base, "CHUNK_BYTES", 4 * 48 * 100)
+
+    done = run(capsys, "build", "zeros.npy", "-o", "o.lplr")
+
+    named = "warning: 2 vectors in zeros.npy have length zero, row 612 first"
+    assert done.status == 0
+    assert done.err == f"{named}; under cosine they score 0 with everything\n"
+    assert run(capsys, "build", "zeros.npy", "-o", "o.lplr", "--metric", "l2").err == ""
+    assert read_index("o.lplr").ntotal == 1000
+
+
+def test_lists_are_read_from_arrays_and_lines(x):
+    np.save("names.npy", np.array(["a", "b"]))
+    np.save("mask.npy", np.array([True, False]))
+    np.save("halves.npy", np.array([0.5]))
+    np.save("objects.npy", np.array([{}]), allow_pickle=True)
+    Path("names.txt").write_text("sci.space\nrec.autos\n", "utf-8")
+    Path("ids.txt").write_text("3\n-4\n", "utf-8")
+    Path("large.txt").write_text(f"{1 << 63}\n", "utf-8")
+    Path("latin.txt").write_bytes(b"\xff\n")
+
+    assert read_list("names.npy").tolist() == ["a", "b"]
+    assert read_list("names.txt").tolist() == ["sci.space", "rec.autos"]
+    assert read_numbers("ids.txt").tolist() == [3, -4]
+    assert read_numbers("mask.npy").dtype == bool
+    for name in ("large.txt", "names.txt", "latin.txt", "objects.npy"):
+        with pytest.raises(VectorFileError, match=f"cannot read {name}"):
+            read_numbers(name)
+    with pytest.raises(VectorFileError, match=r"expected integers in halves.npy, got dtype float64"):
+        read_numbers("halves.npy")
+
+
+def test_options_with_commas():
+    assert numbers("0.5,1,2") == [0.5, 1, 2]
+    assert names("auto, nq") == ["auto", "nq"]
