@@ -6,6 +6,7 @@ behind the door everything is C-contiguous, finite and of one dtype.
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -31,7 +32,7 @@ def as_array(x: Any, *, name: str = "x") -> npt.NDArray[Any]:
     try:
         return np.asarray(x)
     except ValueError as err:
-        raise InputError(f"expected {name} to be a matrix of numbers, got rows of different lengths") from err
+        raise InputError(f"expected {name} to be an array of numbers, got rows of different lengths") from err
 
 
 def as_vectors(x: Any, d: int | None = None, *, name: str = "x", first_row: int = 0) -> FloatMatrix:
@@ -87,7 +88,7 @@ def as_ids(ids: Any, n: int | None = None, *, name: str = "ids") -> IdArray:
     InputError
         If ``ids`` is not one-dimensional, not integer, out of the int64 range, or not ``n`` long.
     """
-    a = np.asarray(ids)
+    a = as_array(ids, name=name)
     if a.ndim != 1 or (a.size and a.dtype.kind not in "iu"):
         raise InputError(f"expected {name} to be a one-dimensional integer array, got {a.dtype} of shape {a.shape}")
     if a.dtype == np.uint64 and a.size and int(a.max()) > np.iinfo(np.int64).max:
@@ -105,7 +106,7 @@ def as_codes(codes: Any, code_size: int) -> ByteMatrix:
     InputError
         If it has another dtype or width.
     """
-    a = np.asarray(codes)
+    a = as_array(codes, name="codes")
     if a.dtype != np.uint8 or a.ndim != 2 or a.shape[1] != code_size:
         raise InputError(f"expected codes of shape (n, {code_size}) and dtype uint8, got {a.dtype} of shape {a.shape}")
     return np.ascontiguousarray(a)
@@ -127,10 +128,10 @@ def as_integer(value: Any, name: str, *, least: int = 0, most: int | None = None
     return int(value)
 
 
-def as_rows(x: Any, d: int, *, cosine: bool, first_row: int = 0) -> FloatMatrix:
+def as_rows(x: Any, d: int, *, cosine: bool, first_row: int = 0) -> tuple[FloatMatrix, IdArray]:
     """Return ``x`` (n, d) as ``as_vectors`` does, its rows of length one where ``cosine``.
 
-    Rows of length zero stay zero, and a ZeroVectorWarning names the first.
+    Also returns the numbers (zeros,) of rows of length zero under cosine, which stay zero; see ``warn_of_zeros``.
 
     Raises
     ------
@@ -139,17 +140,20 @@ def as_rows(x: Any, d: int, *, cosine: bool, first_row: int = 0) -> FloatMatrix:
     """
     rows = as_vectors(x, d, first_row=first_row)
     if not cosine:
-        return rows
+        return rows, np.empty(0, np.int64)
     rows, norms = unit_rows(rows)
-    zeros = np.flatnonzero(norms == 0)
-    if len(zeros):
-        warnings.warn(
-            f"{len(zeros)} of {len(rows)} vectors have length zero, row {first_row + zeros[0]} first; "
-            "under cosine they score 0 with everything",
-            ZeroVectorWarning,
-            stacklevel=4,
-        )
-    return rows
+    return rows, np.flatnonzero(norms == 0) + first_row
+
+
+def warn_of_zeros(zeros: IdArray, n: int) -> None:
+    """Give a ZeroVectorWarning, at the caller's line, where ``zeros`` (zeros,) of n vectors have no direction."""
+    if not len(zeros):
+        return
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "lplr_index":
+        level, frame = level + 1, frame.f_back
+    message = f"{len(zeros)} of {n} vectors have length zero, row {zeros[0]} first: no direction for cosine to compare"
+    warnings.warn(message, ZeroVectorWarning, stacklevel=level)
 
 
 def row_chunks(x: Any, rows: int) -> Iterator[tuple[int, Any]]:

@@ -204,25 +204,34 @@ class ScalarCodec:
 
     def check(self) -> None:
         """Raise InputError unless the parts fit together, for codecs that come from a file."""
-        m, levels = self.m, self.starts[-1]
+        flat = self.bits.ndim == self.levels.ndim == 1 and self.fields.ndim == 2 and self.fields.shape[1] == 5
+        if not (flat and self.m and self._lies_inside() and self._spells_every_code()):
+            raise InputError("expected a codec whose columns, levels and fields fit together, got one that is not")
+
+    def _lies_inside(self) -> bool:
+        """Whether every number is in the range that its place allows."""
         column, nibble, shift, mask, code_shift = self.fields.T.astype(np.int64)
-        sound = (
-            m > 0
-            and bool(((self.bits >= 1) & (self.bits <= 8)).all())
-            and len(self.levels) == levels
-            and bool(np.isfinite(self.levels).all())
-            and bool((column >= 0).all() and (column < m).all() and (np.diff(column) >= 0).all())
-            and bool((nibble >= 0).all() and (nibble < self.nibbles).all())
-            and bool(np.isin(mask, [1, 3, 7, 15]).all() and (shift >= 0).all() and ((mask << shift) <= 15).all())
-            and bool((code_shift >= 0).all() and ((mask << code_shift) < (1 << self.bits[column].astype(int))).all())
+        return bool(
+            ((self.bits >= 1) & (self.bits <= 8)).all()
+            and ((column >= 0) & (column < self.m)).all()
+            and ((nibble >= 0) & (nibble < self.nibbles)).all()
+            and np.isin(mask, [1, 3, 7, 15]).all()
+            and ((shift >= 0) & (shift < 4) & (code_shift >= 0) & (code_shift < 8)).all()
+            and ((mask << shift) <= 15).all()
             and self.nibbles % 2 == 0
             and 0 <= self.heavy <= self.nibbles
             and (self.heavy % 8 == 0 or self.heavy == self.nibbles)
         )
-        if not sound:
-            raise InputError(
-                "expected a codec whose columns, levels, fields and phases fit together, got one that is not"
-            )
+
+    def _spells_every_code(self) -> bool:
+        """Whether fields, by column, spell each column's bits once, and levels are finite and as many as codes."""
+        column, mask, code_shift = self.fields[:, [0, 3, 4]].T.astype(np.int64)
+        return bool(
+            (np.diff(column) >= 0).all()
+            and np.array_equal(np.bincount(column, mask << code_shift, self.m), (1 << self.bits.astype(int)) - 1)
+            and len(self.levels) == self.starts[-1]
+            and np.isfinite(self.levels).all()
+        )
 
     def _column(self, j: int) -> npt.NDArray[np.float32]:
         """The levels of one column."""

@@ -21,7 +21,7 @@ class NotTrainedError(LPLRError, RuntimeError):
 
 
 class ZeroVectorWarning(UserWarning):
-    """Cosine was asked of vectors of length zero; they score zero with everything."""
+    """Cosine was asked of vectors of length zero, which have no direction."""
 
 
 class UnknownIdError(LPLRError, KeyError):

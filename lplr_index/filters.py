@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lplr_index.arrays import as_ids
+from lplr_index.arrays import as_array, as_ids
 from lplr_index.errors import InputError
 from lplr_index.ids import IdMap
 
@@ -48,12 +48,12 @@ def select(chosen: Any, ids: IdMap) -> npt.NDArray[np.bool_]:
     """
     if hasattr(chosen, "is_member"):
         return _ask_selector(chosen, ids)
-    if np.asarray(chosen).dtype == np.bool_:
-        mask = np.asarray(chosen)
+    mask = as_array(chosen, name="filter")
+    if mask.dtype == np.bool_:
         if mask.shape != (ids.ntotal,):
             raise InputError(f"expected a mask over {ids.ntotal} rows, got shape {mask.shape}")
         return mask
-    return ids.mask_of(as_ids(chosen, name="filter ids"))
+    return ids.mask_of(as_ids(mask, name="filter ids"))
 
 
 def _ask_selector(selector: Any, ids: IdMap) -> npt.NDArray[np.bool_]:

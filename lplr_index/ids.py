@@ -8,6 +8,8 @@ import numpy.typing as npt
 from lplr_index.arrays import IdArray
 from lplr_index.errors import InputError, UnknownIdError
 
+LARGEST = 2**63 - 2  # the last int64 marks an empty place in a heap
+
 
 class IdMap:
     """Row number to user id and back.
@@ -44,15 +46,24 @@ class IdMap:
         return np.arange(self.ntotal, dtype=np.int64) if self._parts is None else self.stored
 
     def fresh(self, n: int) -> IdArray:
-        """The ids that ``n`` rows without ids of their own will get."""
+        """The ids (n,) that rows without ids of their own will get.
+
+        Raises
+        ------
+        InputError
+            If there are none left.
+        """
+        if self.next_id + n > LARGEST + 1:
+            raise InputError(f"expected ids up to {LARGEST}, got {n} rows to count on from {self.next_id}")
         return np.arange(self.next_id, self.next_id + n, dtype=np.int64)
 
     def check_new(self, ids: IdArray) -> None:
-        """Raise InputError unless all ``ids`` (n,) are non-negative, distinct and not yet held."""
+        """Raise InputError unless all ``ids`` (n,) are in range, distinct and not yet held."""
         if not len(ids):
             return
-        if ids.min() < 0:
-            raise InputError(f"expected ids >= 0 (-1 marks a missing result), got {int(ids.min())}")
+        wrong = ids[(ids < 0) | (ids > LARGEST)]
+        if len(wrong):
+            raise InputError(f"expected ids from 0 to {LARGEST} (-1 marks a missing result), got {int(wrong[0])}")
         if ids[0] >= self.next_id and (np.diff(ids) > 0).all():
             return  # the common case, ascending ids, needs no look at what is held
         ordered = np.sort(ids)
@@ -63,10 +74,10 @@ class IdMap:
         if held.any():
             raise InputError(f"expected new ids, got {int(ids[held][0])}, which the index already holds")
 
-    def extend(self, ids: IdArray) -> None:
-        """Append ids (n,) that ``check_new`` has passed, or that ``fresh`` gave."""
+    def extend(self, ids: IdArray, *, own: bool) -> None:
+        """Append ids (n,) of the user's ``own`` that ``check_new`` has passed, or that ``fresh`` gave."""
         n = len(ids)
-        if self._parts is None and not np.array_equal(ids, np.arange(self.ntotal, self.ntotal + n)):
+        if self._parts is None and (own or (n and ids[0] != self.ntotal)):
             self._parts = [self.all()]
         if self._parts is not None:
             self._parts.append(ids.copy())

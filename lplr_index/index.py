@@ -21,6 +21,7 @@ from lplr_index.arrays import (
     as_number,
     as_rows,
     row_chunks,
+    warn_of_zeros,
 )
 from lplr_index.errors import InputError, NotTrainedError
 from lplr_index.filters import row_mask, select
@@ -69,7 +70,8 @@ class IndexLPLR:
     Notes
     -----
     Searches rank exactly by the reconstruction of the rows, ties by lowest id: results do not depend on threads,
-    batches or instruction sets. Under cosine a vector of length zero scores zero with everything; a warning says so.
+    batches or instruction sets. Under cosine a vector of length zero scores zero with everything (a row of the paper's
+    methods, which have no gain: what its code is worth), and a warning names it.
     Ids count up from zero and cost nothing; ids of your own, or removing rows, cost eight bytes a row besides ``bits``.
     """
 
@@ -126,7 +128,9 @@ class IndexLPLR:
         """Bytes of a row."""
         return self._settings.code_size
 
-    sa_code_size = code_size
+    def sa_code_size(self) -> int:
+        """Bytes of a row, as ``sa_encode`` gives it."""
+        return self.code_size
 
     @property
     def bits(self) -> float:
@@ -172,7 +176,8 @@ class IndexLPLR:
             raise InputError(
                 f"expected an empty index to train, got one that holds {self.ntotal} rows; reset() it first"
             )
-        sample = self._door(training.sample_rows(as_array(x), self._settings.seed))
+        sample, zeros = self._door(training.sample_rows(as_array(x), self._settings.seed))
+        warn_of_zeros(zeros, len(sample))
         self._model = training.train(sample, self._settings)
         self.reset()
 
@@ -188,19 +193,14 @@ class IndexLPLR:
         InputError
             If an id is negative, given twice or already held; nothing is added then.
         """
-        numbers = as_ids(ids)
-        self._rows.ids.check_new(numbers)
         codes = self.sa_encode(x, threads=threads)
-        self._rows.append(codes, as_ids(numbers, len(codes)))
+        self._rows.append(codes, as_ids(ids, len(codes)))
 
     def add_sa_codes(self, codes: npt.ArrayLike, ids: npt.ArrayLike | None = None) -> None:
         """Add rows as ``sa_encode`` of an index with the same training gave them, (n, code_size) uint8."""
         _ = self.model
         rows = as_codes(codes, self.code_size)
-        numbers = None if ids is None else as_ids(ids, len(rows))
-        if numbers is not None:
-            self._rows.ids.check_new(numbers)
-        self._rows.append(rows, numbers)
+        self._rows.append(rows, None if ids is None else as_ids(ids, len(rows)))
 
     def merge_from(self, other: IndexLPLR, add_id: int = 0) -> None:
         """Move the rows of ``other`` here; it is empty afterwards.
@@ -218,7 +218,6 @@ class IndexLPLR:
         if other.model.digest != self.model.digest:
             raise InputError("expected an index with the same training, got one whose codes mean something else")
         numbers = other.rows.ids.stored + as_integer(add_id, "add_id", least=-(2**62))
-        self._rows.ids.check_new(numbers)
         self._rows.append(other.rows.codes(0, len(other)), numbers if len(numbers) else None)
         other.reset()
 
@@ -311,9 +310,8 @@ class IndexLPLR:
         return lims, D, np.concatenate([np.empty(0, np.int64), *(ids for _, ids in parts)])
 
     def assign(self, x: npt.ArrayLike, k: int = 1) -> IdArray:
-        """Ids (nq, k) of the k nearest rows, (nq,) for k = 1 as faiss has it."""
-        ids = self.search(x, k)[1]
-        return np.ascontiguousarray(ids[:, 0]) if k == 1 else ids
+        """Ids (nq, k) of the k nearest rows."""
+        return self.search(x, k)[1]
 
     def search_and_reconstruct(
         self, x: npt.ArrayLike, k: int, **options: Any
@@ -351,17 +349,20 @@ class IndexLPLR:
         """The bytes (n, code_size) uint8 of rows x (n, d); nothing is added."""
         model = self.model
 
-        def encode(start: int, chunk: Any) -> ByteMatrix:
-            return model.encode(self._door(chunk, start))
+        def encode(start: int, chunk: Any) -> tuple[ByteMatrix, IdArray]:
+            rows, zeros = self._door(chunk, start)
+            return model.encode(rows), zeros
 
         tasks = [partial(encode, *chunk) for chunk in row_chunks(x, _ENCODED_ROWS)]
-        return np.concatenate(run(tasks, as_threads(threads)))
+        parts = run(tasks, as_threads(threads))
+        codes = np.concatenate([codes for codes, _ in parts])
+        warn_of_zeros(np.concatenate([zeros for _, zeros in parts]), len(codes))
+        return codes
 
     def sa_decode(self, codes: npt.ArrayLike) -> FloatMatrix:
         """Reconstructions (n, d) float32 of rows' bytes (n, code_size) uint8."""
         model = self.model
         return model.decode(as_codes(codes, self.code_size))
-
 
     @classmethod
     def restored(cls, settings: Settings, model: Model | None, rows: Rows | None) -> IndexLPLR:
@@ -383,12 +384,16 @@ class IndexLPLR:
         """The packed rows and their ids."""
         return self._rows
 
-    def _door(self, x: Any, first_row: int = 0) -> FloatMatrix:
+    def _door(self, x: Any, first_row: int = 0) -> tuple[FloatMatrix, IdArray]:
         return as_rows(x, self.d, cosine=self.metric == "cosine", first_row=first_row)
 
     def _query_batches(self, x: npt.ArrayLike) -> Iterator[FloatMatrix]:
+        zeros, n = np.empty(0, np.int64), 0
         for start, chunk in row_chunks(x, _QUERIES):
-            yield self._door(chunk, start)
+            rows, more = self._door(chunk, start)
+            zeros, n = np.concatenate([zeros, more]), n + len(rows)
+            yield rows
+        warn_of_zeros(zeros, n)
 
     def _allowed(self, filter: Any, params: Any) -> scanning.Filter:
         mask = row_mask(filter, params, self._rows.ids)

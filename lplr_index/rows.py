@@ -39,9 +39,18 @@ class Rows:
         return iter(self.store)
 
     def append(self, codes: ByteMatrix, ids: IdArray | None) -> None:
-        """Add codes (n, code_size) under ids (n,) that ``check_new`` has passed, or under the next ones where None."""
+        """Add codes (n, code_size) under ids (n,) of the user's own, or under the next ones where None.
+
+        Raises
+        ------
+        InputError
+            If an id is out of range, given twice or already held; nothing is added then.
+        """
+        if ids is not None:
+            self.ids.check_new(ids)
+        numbers = self.ids.fresh(len(codes)) if ids is None else ids
         self.store.append(codes)
-        self.ids.extend(self.ids.fresh(len(codes)) if ids is None else ids)
+        self.ids.extend(numbers, own=ids is not None)
 
     def keep(self, mask: npt.NDArray[np.bool_]) -> None:
         """Keep the rows of the mask (n,)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lplr_index.arrays import as_integer
 from lplr_index.errors import InputError
@@ -89,13 +89,13 @@ class Settings:
         )
         scalars = (_NORM_BYTES if self.metric == "l2" else 0) + (_GAIN_BYTES if free else 0)
         code_bytes = as_integer(self.code_bytes, "code_bytes", least=1, most=again.code_bytes)
-        if self.code_size != code_bytes + scalars or not (free or again == self):
+        if replace(again, code_bytes=code_bytes, code_size=code_bytes + scalars) != self or not (free or again == self):
             raise InputError(f"expected settings that follow from each other, got {self}")
 
 
 def _budget(d: int, bits: float, scalars: int) -> int:
     """Bytes left for codes, floor(bits * d / 8) less the scalars."""
-    left = int(bits * d / 8) - scalars
+    left = int(bits * d / 8 + 1e-9) - scalars  # 8 * bytes / d is meant to give back the bytes
     if left < 1:
         needed = 8 * (scalars + 1) / d
         raise InputError(f"expected at least {needed:.4g} bits for d = {d} ({scalars + 1} bytes a row), got {bits:g}")

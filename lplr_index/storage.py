@@ -39,6 +39,7 @@ VERSION = 1
 _PREFIX = struct.Struct("<8sIIII")  # magic, version, header bytes, header CRC-32, CRC-32 of the 20 bytes before
 _ALIGN = 64
 _HEADER_MOST = 1 << 24
+_MOST_AXES = 2
 _CHUNK = 1 << 24  # bytes checksummed or written at a time
 _DTYPES = {"mu": "<f4", "R": "<f4", "R_half": "<f2", "R_index": "|u1", "R_values": "<f4", "encoder": "<f4"}
 _DTYPES |= {"bits": "|u1", "levels": "<f4", "fields": "<i4", "ids": "<i8", "blocks": "|u1"}
@@ -249,7 +250,7 @@ def _header(data: Buffer) -> tuple[dict[str, Any], int]:
         raise ChecksumError("expected the header to match its checksum, got another: it was changed")
     try:
         header = json.loads(text)
-    except ValueError as err:
+    except (ValueError, RecursionError) as err:
         raise HeaderError(f"expected a header in JSON, got {err}") from err
     if not isinstance(header, dict):
         raise HeaderError(f"expected a header that is a JSON object, got {type(header).__name__}")
@@ -268,6 +269,8 @@ def _sections(header: dict[str, Any], room: int) -> list[Section]:
         section = Section(name, dtype, shape, *(_natural(entry.get(key)) for key in ("offset", "nbytes", "crc32")))
         if _DTYPES.get(name) != dtype or name in {s.name for s in sections}:
             raise HeaderError(f"expected each of the known sections once with its dtype, got {name!r} as {dtype!r}")
+        if len(shape) > _MOST_AXES:
+            raise HeaderError(f"expected at most {_MOST_AXES} axes in section {name}, got {len(shape)}")
         size = np.dtype(dtype).itemsize
         for n in shape:
             size *= n
@@ -342,7 +345,12 @@ def _model(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Model
     if "R_half" in held:
         R = held["R_half"].astype(np.float32)
     elif "R_index" in held:
-        R = np.ascontiguousarray(held["R_values"][held["R_index"]])
+        values, where = held["R_values"], held["R_index"]
+        if values.ndim != 1 or where.max(initial=0) >= len(values):
+            raise HeaderError(
+                f"expected R_index below {len(values)}, the number of R_values, got {where.max(initial=0)}"
+            )
+        R = np.ascontiguousarray(values[where])
     codec = ScalarCodec(
         held["bits"], held["levels"], held["fields"], *(_natural(header.get(key)) for key in ("nibbles", "heavy"))
     )

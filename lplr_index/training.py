@@ -19,7 +19,7 @@ from lplr_index.basis import energy_basis, right_inverse
 from lplr_index.codecs import ScalarCodec
 from lplr_index.errors import InputError
 from lplr_index.factorization import factorize
-from lplr_index.linalg import least_squares, single_threaded
+from lplr_index.linalg import RESOLUTION, least_squares, single_threaded
 from lplr_index.lloyd import lloyd_max
 from lplr_index.model import Model
 from lplr_index.products import Product
@@ -65,9 +65,10 @@ def train_auto(x: FloatMatrix, nbytes: int, *, norms: bool, seed: int) -> Model:
     mu = x.mean(axis=0, dtype=np.float64).astype(np.float32)
     A = x - mu
     energies, basis = energy_basis(A, 8 * nbytes, seed)
-    bits = water_fill(energies**_RANKING_WEIGHT, 8 * nbytes)
-    order = np.argsort(-bits.astype(int), kind="stable")[: max(1, int((bits > 0).sum()))]
-    bits, encoder = np.maximum(bits[order], 1), np.ascontiguousarray(basis[:, order])
+    present = max(1, int((energies > RESOLUTION**2 * energies[0]).sum()))  # the rest is rounding of the input
+    bits = water_fill(np.maximum(energies[:present], _TINY) ** _RANKING_WEIGHT, 8 * nbytes)
+    order = np.argsort(-bits.astype(int), kind="stable")[: int((bits > 0).sum())]
+    bits, encoder = bits[order], np.ascontiguousarray(basis[:, order])
     for _ in range(_REFITS):
         y = Product(encoder)(A)
         levels = [lloyd_max(y[:, j], int(b)) for j, b in enumerate(bits)]

@@ -28,7 +28,7 @@ LEVELS = host_levels()
 
 
 def prepared(index, xq):
-    return scanning.prepare(index.model, as_rows(xq, index.d, cosine=index.metric == "cosine"))
+    return scanning.prepare(index.model, as_rows(xq, index.d, cosine=index.metric == "cosine")[0])
 
 
 def scores(index, xq):
