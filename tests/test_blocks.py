@@ -1,0 +1,119 @@
+"""blocks.py: rows in blocks, pieces that grow, beside a plain array."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import naive
+from lplr_index import blocks
+from lplr_index.blocks import BLOCK, BlockStore
+
+SIZE, NIBBLES = 6, 6
+
+
+def random_codes(rng, n):
+    return rng.integers(0, 256, (n, SIZE), dtype=np.uint8)
+
+
+def check(store, codes, rng):
+    """Compare a store with the codes it should hold."""
+    assert store.ntotal == len(codes)
+    for which in (np.arange(len(codes)), rng.permutation(len(codes)), np.repeat(np.arange(len(codes))[:3], 2)):
+        np.testing.assert_array_equal(store.rows(which), codes[which])
+    whole = np.concatenate([np.empty((0, BLOCK * SIZE), np.uint8), *store.whole()])
+    assert len(whole) == -(-len(codes) // BLOCK)
+    back = naive.unweave(whole, NIBBLES)
+    np.testing.assert_array_equal(back[: len(codes)], codes)
+    assert not back[len(codes) :].any()
+    row = 0
+    pieces = list(store)
+    for piece in pieces:
+        assert piece.row0 == row
+        assert row % BLOCK == 0
+        assert 0 < piece.rows <= BLOCK * len(piece.blocks)
+        row += piece.rows
+    assert row == len(codes)
+
+
+@pytest.mark.parametrize("writeable", [True, False])
+@given(
+    start=st.integers(0, 200),
+    steps=st.lists(st.one_of(st.integers(0, 150), st.floats(0, 1)), max_size=6),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_any_history(writeable, start, steps, seed):
+    """Whole numbers append so many rows, fractions keep such a part; pieces hold no more than 64 rows."""
+    rng = np.random.default_rng(seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "PIECE", 2)
+        codes = random_codes(rng, start)
+        mapped = naive.weave(codes, 0, NIBBLES, np.zeros((-(-start // BLOCK), BLOCK * SIZE), np.uint8))
+        mapped.flags.writeable = writeable
+        before = mapped.copy()
+        store = BlockStore.of_blocks(mapped, start, NIBBLES)
+        check(store, codes, rng)
+        for step in steps:
+            if isinstance(step, int):
+                more = random_codes(rng, step)
+                store.append(more)
+                codes = np.concatenate([codes, more])
+            else:
+                mask = rng.random(len(codes)) < step
+                kept = store.keep(mask)
+                check(store, codes, rng)
+                store, codes = kept, codes[mask]
+            check(store, codes, rng)
+        assert writeable or np.array_equal(mapped, before)
+
+
+def test_growing_leaves_full_pieces_where_they_are(rng):
+    store = BlockStore(SIZE, NIBBLES)
+    store.append(random_codes(rng, blocks.PIECE * BLOCK + 5))
+    first = next(iter(store)).blocks
+
+    for n in (1, 700, 3):
+        store.append(random_codes(rng, n))
+
+    assert next(iter(store)).blocks is first
+    assert [piece.rows for piece in store] == [blocks.PIECE * BLOCK, 709]
+
+
+def test_many_small_appends_copy_little(rng):
+    """Room grows by half, so that adding row by row is no quadratic affair."""
+    store, copies, room = BlockStore(SIZE, NIBBLES), 0, None
+    codes = random_codes(rng, 5000)
+    for row in codes:
+        store.append(row[None])
+        held = next(iter(store)).blocks
+        copies += held is not room
+        room = held
+
+    check(store, codes, rng)
+    assert copies < 25
+
+
+def test_a_mapped_piece_is_not_copied(rng):
+    mapped = np.zeros((100, BLOCK * SIZE), np.uint8)
+    mapped.flags.writeable = False
+    store = BlockStore.of_blocks(mapped, 3190, NIBBLES)
+
+    store.append(random_codes(rng, 10))
+
+    first, second = store
+    assert np.shares_memory(first.blocks, mapped)
+    assert first.rows == 99 * BLOCK
+    assert second.rows == 32
+    assert not np.shares_memory(second.blocks, mapped)
+
+
+def test_nothing():
+    store = BlockStore(SIZE, NIBBLES)
+
+    assert list(store) == list(store.whole()) == []
+    assert store.rows(np.empty(0, np.int64)).shape == (0, SIZE)
+    store.append(np.empty((0, SIZE), np.uint8))
+    assert store.ntotal == 0
+    assert store.keep(np.empty(0, bool)).ntotal == 0
