@@ -1,0 +1,163 @@
+"""codecs.py: rows of L as bytes, and what the bytes are worth to a query."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import naive
+from lplr_index.codecs import ScalarCodec
+from lplr_index.errors import InputError
+from lplr_index.lloyd import lloyd_max
+
+
+def make_codec(bits, seed=0, *, uniform=False, nbytes=None):
+    """Return a codec with levels for columns of falling spread, and rows like those it is for."""
+    rng = np.random.default_rng(seed)
+    spread = np.exp(-0.3 * np.arange(len(bits)))
+    y = (rng.standard_normal((500, len(bits))) * spread).astype(np.float32)
+    levels = [
+        np.linspace(y[:, j].min(), y[:, j].max(), 1 << b, dtype=np.float32) if uniform else lloyd_max(y[:, j], b)
+        for j, b in enumerate(bits)
+    ]
+    return ScalarCodec.build(levels, spread, nbytes), y
+
+
+BITS = st.lists(st.integers(1, 8), min_size=1, max_size=20)
+
+
+@given(BITS, st.integers(0, 2**32 - 1), st.booleans())
+def test_codes_are_the_nearest_levels(bits, seed, uniform):
+    codec, y = make_codec(bits, seed, uniform=uniform)
+
+    codes = codec.encode(y)
+    L = codec.decode(codes)
+
+    used = -(-sum(bits) // 4)
+    assert codec.nibbles == used + used % 2
+    assert (codes.shape, codes.dtype) == ((500, codec.nibbles // 2), np.uint8)
+    assert (L.shape, L.dtype, codec.m) == (y.shape, np.float32, len(bits))
+    numbers = codec.column_codes(codes)
+    for j, b in enumerate(bits):
+        levels = codec.levels[codec.starts[j] : codec.starts[j + 1]]
+        assert len(levels) == 1 << b
+        nearest = np.abs(levels - y[:, j, None]).min(axis=1)
+        np.testing.assert_allclose(np.abs(L[:, j] - y[:, j]), nearest, atol=1e-6)
+        np.testing.assert_array_equal(levels[numbers[:, j]], L[:, j])
+    np.testing.assert_array_equal(codec.encode(L), codes)
+
+
+@given(BITS, st.integers(0, 2**32 - 1), st.booleans(), st.integers(0, 3))
+def test_tables_are_worth_the_scores_and_bounds_are_above_them(bits, seed, uniform, more):
+    least = -(-sum(bits) // 8)
+    codec, y = make_codec(bits, seed, uniform=uniform, nbytes=least + more)
+    codes, L = codec.encode(y), codec.decode(codec.encode(y)).astype(float)
+    queries = np.concatenate([y[:6], -y[:1], np.zeros_like(y[:1])])
+
+    tables = codec.query_tables(queries)
+
+    columns = np.arange(codec.nibbles)
+    values = naive.nibble(codes, columns)
+    digits = tables.bounds.reshape(len(queries), -1, 16).astype(float)
+    split = np.unique(codec.fields[:, 0], return_counts=True)
+    several = split[0][split[1] > 1]
+    for q, query in enumerate(queries.astype(float)):
+        exact = L @ query
+        size = np.abs(L).max() * np.abs(query).sum() + 1e-30
+        partial = tables.exact[q, columns, values].sum(axis=1, dtype=float) + L[:, several] @ query[several]
+        np.testing.assert_allclose(partial, exact, atol=1e-5 * size)
+        low, high = digits[q, : codec.nibbles], digits[q, codec.nibbles :]
+        sums = low[columns, values].sum(axis=1)
+        sums += 64 * high[columns[: codec.heavy], values[:, : codec.heavy]].sum(axis=1)
+        assert (tables.base[q] + tables.scale[q] * sums >= exact - 1e-5 * size).all()
+        assert tables.size[q] >= exact.max() * (1 - 1e-5)
+
+
+@given(BITS, st.integers(0, 2**32 - 1))
+def test_the_heaviest_nibbles_come_first(bits, seed):
+    codec, y = make_codec(bits, seed)
+
+    tables = codec.query_tables(np.abs(y).mean(axis=0, keepdims=True))
+
+    assert codec.heavy == codec.nibbles or codec.heavy % 8 == 0
+    assert 0 <= codec.heavy <= codec.nibbles
+    if len(codec.split_fields) == 0:
+        spans = np.ptp(tables.exact[0], axis=1)
+        assert spans[0] >= 0.5 * spans.max()
+        assert spans[0] >= spans[-1]
+
+
+def test_split_columns():
+    codec, _ = make_codec([8, 2, 5, 4])
+
+    fields = codec.split_fields
+    assert np.unique(fields[:, 0]).tolist() == [0, 1]
+    assert codec.split_levels.shape == (2, 256)
+    np.testing.assert_array_equal(codec.split_levels[0], codec.levels[:256])
+    np.testing.assert_array_equal(codec.split_levels[1, :32], codec.levels[260:292])
+    assert not codec.split_levels[1, 32:].any()
+    assert make_codec([4, 2, 2])[0].split_fields.shape == (0, 5)
+
+
+def test_a_code_of_more_bytes_than_it_needs():
+    codec, y = make_codec([3, 1], nbytes=5)
+
+    codes = codec.encode(y)
+
+    assert codes.shape[1] == 5
+    assert (codes != 0).any(axis=0).sum() <= 1
+    np.testing.assert_array_equal(codec.encode(codec.decode(codes)), codes)
+
+
+def test_no_rows_and_no_queries():
+    codec, y = make_codec([8, 2, 5, 4])
+
+    assert codec.encode(y[:0]).shape == (0, 3)
+    assert codec.decode(np.empty((0, 3), np.uint8)).shape == (0, 4)
+    assert codec.query_tables(y[:0]).exact.shape == (0, 6, 16)
+
+
+def put(array, where, value):
+    out = array.copy()
+    out[where] = value
+    return out
+
+
+SPOILT = {
+    "bits zero": lambda c: replace(c, bits=put(c.bits, 0, 0)),
+    "bits nine": lambda c: replace(c, bits=put(c.bits, 0, 9)),
+    "no columns": lambda c: replace(c, bits=c.bits[:0]),
+    "levels few": lambda c: replace(c, levels=c.levels[:-1]),
+    "levels nan": lambda c: replace(c, levels=put(c.levels, 3, np.nan)),
+    "levels matrix": lambda c: replace(c, levels=c.levels[:, None]),
+    "bits matrix": lambda c: replace(c, bits=c.bits[:, None]),
+    "fields flat": lambda c: replace(c, fields=c.fields.ravel()),
+    "fields narrow": lambda c: replace(c, fields=c.fields[:, :4]),
+    "fields unordered": lambda c: replace(c, fields=c.fields[::-1]),
+    "fields few": lambda c: replace(c, fields=c.fields[:-1]),
+    "fields twice": lambda c: replace(c, fields=np.repeat(c.fields, 2, axis=0)),
+    "column": lambda c: replace(c, fields=put(c.fields, (-1, 0), 4)),
+    "nibble": lambda c: replace(c, fields=put(c.fields, (0, 1), c.nibbles)),
+    "mask": lambda c: replace(c, fields=put(c.fields, (0, 3), 5)),
+    "shift": lambda c: replace(c, fields=put(c.fields, (0, 2), 3)),
+    "shift far": lambda c: replace(c, fields=put(c.fields, (0, 2), 64)),
+    "code shift": lambda c: replace(c, fields=put(c.fields, (0, 4), 5)),
+    "code shift far": lambda c: replace(c, fields=put(c.fields, (0, 4), 64)),
+    "nibbles odd": lambda c: replace(c, nibbles=c.nibbles + 1),
+    "heavy": lambda c: replace(c, heavy=3),
+    "heavy many": lambda c: replace(c, heavy=c.nibbles + 8),
+    "heavy negative": lambda c: replace(c, heavy=-8),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_parts_that_do_not_fit_together(name):
+    codec, _ = make_codec([8, 2, 5, 4, 4, 4, 4, 4])
+    codec.check()
+
+    with pytest.raises(InputError, match="expected a codec whose columns, levels"):
+        SPOILT[name](codec).check()
