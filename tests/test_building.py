@@ -103,7 +103,7 @@ def test_a_file_of_less_rows_than_asked_for_is_trained_on_whole(path, x):
         (16, {"threads": 0}, "threads to be an integer >= 1"),
         (16, {"ids": np.arange(699)}, "expected 700 ids, got 699"),
         (16, {"ids": np.arange(700) % 699}, "distinct ids, got 0 twice"),
-        (16, {"ids": np.arange(700) - 1}, "ids >= 0"),
+        (16, {"ids": np.arange(700) - 1}, "got -1"),
         (16, {"ids": np.linspace(0, 1, 700)}, "one-dimensional integer"),
     ],
 )

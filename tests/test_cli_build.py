@@ -128,6 +128,21 @@ def test_vectors_of_length_zero_are_named_and_kept(x, capsys, monkeypatch):
     assert read_index("o.lplr").ntotal == 1000
 
 
+@pytest.mark.parametrize("metric", ["cosine", "ip", "l2"])
+@pytest.mark.parametrize("method", ["auto", "nq"])
+@pytest.mark.parametrize("n", [1, 2, 5, 33])
+@pytest.mark.parametrize("kind", ["different", "equal", "integers"])
+def test_a_few_rows_are_an_index_too(x, capsys, n, method, metric, kind):
+    rows = {"different": x[:n], "equal": np.repeat(x[:1], n, axis=0), "integers": np.rint(9 * x[:n]).astype("i1")}[kind]
+    np.save("few.npy", rows)
+
+    options = ["--bits", 8, "--metric", metric, "--method", method]
+    assert run(capsys, "build", "few.npy", "-o", "o.lplr", *options)[::2] == (0, "")
+    found = run(capsys, "search", "o.lplr", "few.npy", "-k", 1, "--json").document["I"]
+
+    assert found == [[0 if kind == "equal" else row] for row in range(n)] or metric == "ip"
+
+
 def test_lists_are_read_from_arrays_and_lines(x):
     np.save("names.npy", np.array(["a", "b"]))
     np.save("mask.npy", np.array([True, False]))
