@@ -195,5 +195,5 @@ def unit_rows(x: FloatMatrix) -> tuple[FloatMatrix, npt.NDArray[np.float32]]:
     """
     # A sum over the contiguous axis adds each row in the same order whatever the batch; einsum and BLAS do not.
     norms = np.sqrt(np.square(x, dtype=np.float64).sum(axis=1))
-    scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0).astype(np.float32)
-    return x * scale[:, None], norms.astype(np.float32)
+    lengths = norms.astype(np.float32)[:, None]
+    return np.divide(x, lengths, out=np.zeros_like(x), where=lengths > 0), lengths[:, 0]

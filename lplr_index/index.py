@@ -139,13 +139,7 @@ class IndexLPLR:
 
     @property
     def model(self) -> Model:
-        """What training learned.
-
-        Raises
-        ------
-        NotTrainedError
-            Before ``train``.
-        """
+        """What training learned; raises NotTrainedError before ``train``."""
         if self._model is None:
             raise NotTrainedError("expected a trained index, got one that needs train(x) first")
         return self._model
@@ -205,8 +199,7 @@ class IndexLPLR:
     def merge_from(self, other: IndexLPLR, add_id: int = 0) -> None:
         """Move the rows of ``other`` here; it is empty afterwards.
 
-        Rows that counted their ids from zero are counted on here, as in faiss; ids of its own keep their value plus
-        ``add_id``.
+        Rows that counted their ids from zero count on here, as in faiss; ids of one's own keep their value plus add_id.
 
         Raises
         ------
@@ -222,10 +215,7 @@ class IndexLPLR:
         other.reset()
 
     def remove_ids(self, sel: Any) -> int:
-        """Remove rows by an array of ids, a mask over rows or a faiss.IDSelector; returns how many.
-
-        The other rows keep their ids.
-        """
+        """Remove rows by ids, a mask over rows or a faiss.IDSelector; returns how many. The others keep their ids."""
         gone = select(sel, self._rows.ids)
         if gone.any():
             self._rows.keep(~gone)
