@@ -139,29 +139,21 @@ def test_standalone_codes_as_faiss_gives_them(pair):
         assert index.ntotal == before + 10
 
 
-@pytest.mark.xfail(reason="a property here, a method there")
 def test_sa_code_size_is_called_as_in_faiss(pair):
     assert pair[0].sa_code_size() == pair[0].code_size
-    assert pair[1].index.sa_code_size() == pair[1].index.code_size
-
-
-@pytest.mark.xfail(reason="faiss gives (nq, k) for k = 1 too")
-def test_assign_as_faiss_does_with_one_neighbour(pair):
-    ours, theirs = pair
-
-    np.testing.assert_array_equal(ours.assign(queries(), 1).shape, theirs.index.assign(queries(), 1).shape)
+    assert pair[1].index.sa_code_size() == 4 * 48
 
 
 def test_assign_is_search_without_distances(pair):
-    ours, _ = pair
+    ours, theirs = pair
 
-    np.testing.assert_array_equal(ours.assign(queries(), 4), ours.search(queries(), 4)[1])
-    np.testing.assert_array_equal(ours.assign(queries()).ravel(), ours.search(queries(), 1)[1].ravel())
+    for k in (1, 4):
+        assert kinds_of([ours.assign(queries(), k)]) == kinds_of([theirs.assign(queries(), k)])
+        np.testing.assert_array_equal(ours.assign(queries(), k), ours.search(queries(), k)[1])
+    np.testing.assert_array_equal(ours.assign(queries()), ours.assign(queries(), 1))
 
 
-@pytest.mark.parametrize(
-    "first", [10, pytest.param(0, marks=pytest.mark.xfail(reason="ids of one's own that happen to count from zero"))]
-)
+@pytest.mark.parametrize("first", [10, 0])
 def test_merge_from_as_faiss_does(pair, first):
     faiss = pytest.importorskip("faiss")
     ours, theirs = pair
@@ -246,9 +238,7 @@ def test_ids_count_on_from_the_largest():
     assert index.rows.ids.all().tolist() == [5, 100, 7, 101, 102]
 
 
-@pytest.mark.parametrize(
-    "largest", [2**62, 2**63 - 2, pytest.param(2**63 - 1, marks=pytest.mark.xfail(reason="the mark of an empty place"))]
-)
+@pytest.mark.parametrize("largest", [2**62, 2**63 - 2, 2**63 - 1])
 def test_large_ids(largest):
     """An id is taken and found again, or refused."""
     index = trained()
@@ -260,7 +250,6 @@ def test_large_ids(largest):
     assert index.reconstruct(largest).shape == (48,)
 
 
-@pytest.mark.xfail(reason="OverflowError, or ids that cannot be told from an empty place or written to a file")
 @pytest.mark.parametrize("left", [1, 2])
 def test_ids_run_out(left):
     """After the largest id there is none to hand out; nothing is added then."""
@@ -601,22 +590,19 @@ def test_training_again():
     np.testing.assert_array_equal(index.sa_encode(rows(5)), first)
 
 
-@pytest.mark.xfail(reason="8 * bytes / d * d / 8 may round below the bytes")
 def test_the_bits_of_an_index_make_another_like_it():
     pairs = [(d, size) for d in (22, 26, 44, 48, 49, 384, 800) for size in (3, 8, 15, d // 2, d)]
 
     for d, size in pairs:
-        assert IndexLPLR(d, IndexLPLR(d, 8 * size / d + 1e-9).bits).code_size == size
+        assert IndexLPLR(d, IndexLPLR(d, min(8.0, 8 * (size + 0.5) / d)).bits).code_size == size
 
 
-EXACT_SUBSPACE = pytest.mark.xfail(reason="columns without energy get bits, and R blows up", raises=Exception)
-
-
-@pytest.mark.parametrize("bits", [1.6, *(pytest.param(bits, marks=EXACT_SUBSPACE) for bits in (3.0, 4.0, 8.0))])
+@pytest.mark.parametrize("bits", [1.6, 3.0, 4.0, 8.0])
 @pytest.mark.parametrize("metric", METRICS)
-def test_rows_in_a_subspace(rng, bits, metric):
+@pytest.mark.parametrize("offset", [0, 1, 100])
+def test_rows_in_a_subspace(rng, bits, metric, offset):
     """Ten directions can take no more than 80 bits; what a budget has beyond must do no harm."""
-    x = rng.standard_normal((1000, 10)) @ rng.standard_normal((10, 48))
+    x = rng.standard_normal((1000, 10)) @ rng.standard_normal((10, 48)) + offset
     index = IndexLPLR(48, bits, metric)
     index.train(x)
     index.add(x)
@@ -624,14 +610,12 @@ def test_rows_in_a_subspace(rng, bits, metric):
     x_hat = index.reconstruct_n()
 
     expected = unit(x) if metric == "cosine" else x
-    assert np.linalg.norm(x_hat - expected) < 0.05 * np.linalg.norm(expected)
+    assert np.linalg.norm(x_hat - expected) < 0.1 * np.linalg.norm(expected - expected.mean(axis=0))
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize(
-    ("method", "n"),
-    [("nq", 1), ("nq", 2), ("nq", 20), ("auto", 1), *(pytest.param("auto", n, marks=EXACT_SUBSPACE) for n in (2, 20))],
-)
+@pytest.mark.parametrize("method", ["auto", "nq"])
+@pytest.mark.parametrize("n", [1, 2, 20])
 def test_few_training_rows(metric, method, n):
     index = IndexLPLR(48, 4.0, metric, method)
     index.train(rows(n))
@@ -696,7 +680,7 @@ BAD_ROWS = {
     "text": (np.array([["a"] * 48]), "expected x to hold float or integer numbers, got dtype <U1"),
     "objects": (np.full((1, 48), None), "expected x to hold float or integer numbers, got dtype object"),
     "complex": (np.zeros((1, 48), complex), "expected x to hold float or integer numbers, got dtype complex128"),
-    "ragged": ([[1.0] * 48, [1.0]], "expected x to be a matrix of numbers, got rows of different lengths"),
+    "ragged": ([[1.0] * 48, [1.0]], "expected x to be an array of numbers, got rows of different lengths"),
     "none": (None, r"expected .*, got"),
     "nan": (
         np.where(np.arange(96).reshape(2, 48) == 50, np.nan, 1),
@@ -775,7 +759,7 @@ BAD_CALLS = {
         "expected params to be a faiss.SearchParameters, got dict",
     ),
     "ids short": (lambda i: i.add_with_ids(rows(3), [50, 51]), "expected 3 ids, got 2"),
-    "ids negative": (lambda i: i.add_with_ids(rows(2), [50, -1]), r"expected ids >= 0 .*, got -1"),
+    "ids negative": (lambda i: i.add_with_ids(rows(2), [50, -1]), "expected ids from 0 to .*, got -1"),
     "ids twice": (lambda i: i.add_with_ids(rows(2), [50, 50]), "expected distinct ids, got 50 twice"),
     "ids held": (
         lambda i: i.add_with_ids(rows(2), [50, 39]),
@@ -813,7 +797,7 @@ BAD_CALLS = {
     "merge something": (lambda i: i.merge_from("other"), "expected another IndexLPLR to merge, got 'other'"),
     "merge a stranger": (lambda i: i.merge_from(filled("ip", n=3)), "expected an index with the same training"),
     "merge held ids": (lambda i: i.merge_from(filled(n=2, ids=[90, 30])), "expected new ids, got 30"),
-    "merge negative ids": (lambda i: i.merge_from(filled(n=1, ids=[90]), -100), "expected ids >= 0 .*, got -10"),
+    "merge negative ids": (lambda i: i.merge_from(filled(n=1, ids=[90]), -100), "expected ids from 0 to .*, got -10"),
     "merge by half": (lambda i: i.merge_from(filled(n=1, ids=[90]), 0.5), "expected add_id to be an integer"),
     "remove floats": (
         lambda i: i.remove_ids([1.5]),
@@ -823,10 +807,7 @@ BAD_CALLS = {
 }
 
 
-RAGGED = pytest.mark.xfail(reason="numpy's own ValueError", raises=ValueError)
-
-
-@pytest.mark.parametrize("name", [pytest.param(name, marks=RAGGED) if "ragged" in name else name for name in BAD_CALLS])
+@pytest.mark.parametrize("name", BAD_CALLS)
 def test_bad_calls(name):
     call, message = BAD_CALLS[name]
     index = filled(n=40)
@@ -935,15 +916,12 @@ def test_a_misspelt_attribute_is_an_error():
         index.ntotal = 3
 
 
-OURS = pytest.mark.xfail(reason="names a line of this package")
-
-
 @pytest.mark.parametrize(
     "call",
     [
-        pytest.param(lambda i, x: i.search(x, 2), marks=OURS),
-        pytest.param(lambda i, x: i.range_search(x, 0.5), marks=OURS),
-        pytest.param(lambda i, x: i.add(x), marks=OURS),
+        lambda i, x: i.search(x, 2),
+        lambda i, x: i.range_search(x, 0.5),
+        lambda i, x: i.add(x),
         lambda i, x: i.train(x),
     ],
     ids=["search", "range_search", "add", "train"],
