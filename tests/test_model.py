@@ -1,0 +1,130 @@
+"""model.py: what rows become and come back as; the codec under it is in test_codecs.py."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import naive
+from indexes import EVERY_KIND, queries, rows, trained
+from lplr_index.errors import InputError
+from lplr_index.metric import METRICS
+
+
+@pytest.mark.parametrize(("metric", "kind"), EVERY_KIND)
+def test_bytes_of_a_row(metric, kind):
+    """Code, gain, norm: each where the class says, and the norm that of the reconstruction."""
+    model, x = trained(metric, kind).model, rows(100)
+
+    codes = model.encode(x)
+
+    half = model.codec.nibbles // 2
+    gain, norm = kind.startswith("auto"), metric == "l2"
+    assert (model.gain_step > 0, model.norm_unit > 0) == (gain, norm)
+    assert codes.shape == (100, model.code_size)
+    assert model.code_size == half + gain + 2 * norm
+    y = x if model.R is None else (x - model.mu) @ naive_encoder(model)
+    L = model.codec.decode(np.ascontiguousarray(codes[:, :half]))
+    nearest = model.codec.decode(model.codec.encode(np.ascontiguousarray(y, np.float32)))
+    assert (nearest != L).mean() < 1e-3  # but for sums that round differently at the edge between two levels
+    x_hat = model.mu + (L if model.R is None else L.astype(float) @ model.R)
+    if gain:
+        wanted = np.linalg.norm(x, axis=1) / np.linalg.norm(x_hat, axis=1) / model.gain_step
+        np.testing.assert_allclose(codes[:, half], wanted, atol=0.51)
+        x_hat *= codes[:, half, None] * model.gain_step
+    if norm:
+        halves = codes[:, -2:].copy().view("<f2")[:, 0].astype(float)
+        exact = (np.square(x_hat).sum(axis=1) - model.norm_base) / model.norm_unit
+        np.testing.assert_allclose(halves, exact, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(model.decode(codes), x_hat, atol=1e-5 * np.abs(x_hat).max())
+    np.testing.assert_allclose(
+        model.norms(L), naive.row_norms(L, np.eye(48) if model.R is None else model.R, model.mu), rtol=1e-4
+    )
+
+
+def naive_encoder(model):
+    return model.encoder.astype(float) if model.encoder is not None else np.linalg.pinv(model.R.astype(float))
+
+
+@pytest.mark.parametrize(("metric", "kind"), EVERY_KIND)
+def test_queries_are_projected(metric, kind):
+    model, xq = trained(metric, kind).model, queries(5)
+
+    y = model.project(xq)
+
+    np.testing.assert_allclose(y, xq if model.R is None else xq @ model.R.T.astype(float), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(model.offsets(xq), xq.astype(float) @ model.mu, rtol=1e-5, atol=1e-6)
+    assert model.d == 48
+    assert kind.startswith("auto") == bool(model.mu.any())
+
+
+def test_gains_are_clipped_and_zero_for_zero_rows_only():
+    model = trained().model
+    x = np.zeros((5, 48), np.float32)
+    x[1:, 0] = [1e-20, 1.0, 2.0, 1e20]
+
+    gains = model.quantize_gains(x, np.array([1.0, 1.0, 1.0, 0.0, 1.0]))
+
+    assert gains.tolist() == [0, 1, round(1 / model.gain_step), 255, 255]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_norms_out_of_range_are_clipped(metric):
+    model = trained("l2").model
+
+    codes = model.encode(np.float32(1e6) * rows(3))
+
+    halves = codes[:, -2:].copy().view("<f2")[:, 0]
+    assert np.isfinite(halves.astype(float)).all()
+
+
+def test_the_digest_tells_models_apart():
+    model = trained("l2").model
+    changes = [
+        {"mu": model.mu + np.float32(1)},
+        {"R": model.R[:, ::-1]},
+        {"encoder": np.ones((48, model.codec.m), np.float32)},
+        {"gain_step": 0.5},
+        {"norm_unit": 0.5},
+        {"norm_base": 0.5},
+        {"codec": replace(model.codec, levels=model.codec.levels * 2)},
+        {"codec": replace(model.codec, nibbles=model.codec.nibbles + 2)},
+        {"codec": replace(model.codec, fields=model.codec.fields[::-1])},
+    ]
+
+    digests = [replace(model, **change).digest for change in changes]
+
+    assert len({model.digest, *digests}) == len(changes) + 1
+    assert replace(model).digest == model.digest
+
+
+def test_bytes_of_a_model():
+    model = trained("l2", "lplr-4").model
+    arrays = [model.mu, model.R, model.encoder, model.codec.bits, model.codec.levels, model.codec.fields]
+
+    assert model.nbytes == sum(array.nbytes for array in arrays)
+    assert trained("l2", "nq-1").model.nbytes == 48 * (4 + 1 + 8 + 20)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mu": np.zeros(47, np.float32)}, "expected R finite and of shape"),
+        ({"mu": np.full(48, np.nan, np.float32)}, "expected mu finite and of shape"),
+        ({"R": np.zeros((3, 48), np.float32)}, "expected R finite and of shape"),
+        ({"R": None}, "expected 48 columns where R is the identity, got"),
+        ({"encoder": np.zeros((3, 48), np.float32)}, "expected encoder finite and of shape"),
+        ({"gain_step": np.nan}, "expected finite scalar steps >= 0, got nan"),
+        ({"gain_step": -1.0}, "expected finite scalar steps >= 0, got -1.0"),
+        ({"norm_unit": np.inf}, "expected finite scalar steps >= 0, got"),
+        ({"norm_base": -1.0}, "expected finite scalar steps >= 0, got"),
+    ],
+)
+def test_parts_that_do_not_fit_together(change, message):
+    model = trained("l2", "auto-1").model
+    model.check()
+
+    with pytest.raises(InputError, match=message):
+        replace(model, **change).check()

@@ -1,0 +1,175 @@
+"""training.py: what auto learns, and that the published methods are taken as they are (see also test_index.py)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from conftest import low_rank_vectors
+from indexes import KINDS, rows, trained
+from lplr_index import IndexLPLR, factorize
+from lplr_index.errors import InputError
+from lplr_index.metric import METRICS
+from lplr_index.training import TRAIN_ROWS, refit, sample_rows, train_auto
+
+
+def error(x, index):
+    """Return the part of the spread of rows that their reconstructions miss."""
+    x_hat = index.sa_decode(index.sa_encode(x))
+    return np.linalg.norm(x - x_hat) / np.linalg.norm(x - x.mean(axis=0))
+
+
+def test_refit_is_least_squares(rng):
+    L, A = rng.standard_normal((200, 5)).astype(np.float32), rng.standard_normal((200, 12)).astype(np.float32)
+
+    R = refit(L, A)
+
+    assert R.dtype == np.float32
+    np.testing.assert_array_equal(R, R.astype(np.float16))
+    np.testing.assert_allclose(R, np.linalg.lstsq(L.astype(float), A, rcond=None)[0], rtol=1e-3, atol=1e-4)
+
+
+def test_refitting_repairs_what_quantization_broke():
+    x = rows(2000)
+    index = trained("ip", "auto-1")
+    L = index.model.codec.decode(index.model.codec.encode((x - index.model.mu) @ np.linalg.pinv(index.model.R)))
+    plain = np.linalg.qr(index.model.R.T.astype(float))[0].T  # the same directions, orthonormal
+
+    def missed(R):
+        return np.linalg.norm((x - index.model.mu) - L.astype(float) @ R)
+
+    assert missed(refit(L, x - index.model.mu)) <= missed(index.model.R)
+    assert missed(refit(L, x - index.model.mu)) < missed(plain)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_more_bits_less_error(metric):
+    x = rows(2000)
+    x = x / np.linalg.norm(x, axis=1, keepdims=True) if metric == "cosine" else x
+
+    errors = []
+    for bits in (1, 2, 3, 4, 6, 8):
+        index = IndexLPLR(48, bits, metric)
+        index.train(x)
+        errors.append(error(x, index))
+
+    assert (np.diff(errors) < 0).all()
+    assert errors[0] < 0.75
+    assert errors[-1] < 0.02
+
+
+def test_bits_go_to_the_directions_of_energy():
+    model = trained("ip", "auto-2").model
+
+    energies = np.square((rows(2000) - model.mu) @ np.linalg.pinv(model.R)).mean(axis=0)
+
+    assert (np.diff(model.codec.bits.astype(int)) <= 0).all()
+    assert model.codec.bits.sum() == 8 * 11
+    most, least = model.codec.bits == model.codec.bits.max(), model.codec.bits == 1
+    assert energies[most].mean() > 4 * energies[least].mean()
+
+
+@pytest.mark.parametrize("offset", [0, 1e3])
+def test_the_centre_is_the_mean(offset):
+    x = (rows(2000) + offset).astype(np.float32)
+    index = IndexLPLR(48, 2.0, "ip")
+
+    index.train(x)
+
+    np.testing.assert_allclose(index.model.mu, x.mean(axis=0, dtype=float), rtol=1e-5, atol=1e-5)
+    assert error(x, index) < 0.5
+
+
+@pytest.mark.parametrize(
+    "scale",
+    [pytest.param(1e-15, marks=pytest.mark.xfail(reason="energies below 1e-30 count as equal")), 1e-9, 1e-3, 1e3, 1e15],
+)
+@pytest.mark.parametrize("metric", ["ip", "l2"])
+def test_training_does_not_depend_on_units(scale, metric):
+    plain, scaled = (IndexLPLR(48, 3.0, metric) for _ in range(2))
+    plain.train(rows(2000))
+    scaled.train(rows(2000) * np.float32(scale))
+
+    np.testing.assert_array_equal(scaled.model.codec.bits, plain.model.codec.bits)
+    assert error(rows(500) * np.float32(scale), scaled) == pytest.approx(error(rows(500), plain), rel=1e-2)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.startswith("auto")])
+@pytest.mark.parametrize("metric", METRICS)
+def test_gains_have_room_on_both_sides(metric, kind):
+    index = trained(metric, kind)
+
+    gains = index.sa_encode(rows(3000))[:, index.model.codec.nibbles // 2]
+
+    assert gains.min() > 30
+    assert (gains == 255).mean() < 0.005
+
+
+@pytest.mark.parametrize("kind", ["auto-2", "lplr-4", "nq-4"])
+def test_norms_use_the_range_of_their_two_bytes(kind):
+    index = trained("l2", kind)
+
+    halves = index.sa_encode(rows(3000))[:, -2:].copy().view("<f2")[:, 0].astype(float)
+
+    assert np.abs(halves).max() < 100
+    assert 0.3 < halves.std() < 3
+
+
+def test_the_published_methods_are_not_centred_and_have_no_gain():
+    for kind in ("lplr-4", "lsvd-8", "dsvd-5", "nq-1"):
+        model = trained("ip", kind).model
+        assert not model.mu.any()
+        assert model.gain_step == model.norm_unit == 0
+
+
+@pytest.mark.parametrize("kind", ["lplr-4", "lsvd-8", "dsvd-5"])
+def test_the_published_methods_take_what_factorize_gives(kind):
+    model, options = trained("ip", kind).model, dict(KINDS[kind])
+    options.setdefault("rank", 24)
+    options.setdefault("nbits", 4)
+    options.pop("bits", None)
+    from indexes import _vectors
+
+    factors = factorize(_vectors()[:1500], seed=0, **options)
+
+    np.testing.assert_array_equal(model.R, factors.R)
+    np.testing.assert_array_equal(model.encoder, factors.encoder)
+    np.testing.assert_array_equal(
+        np.unique(model.codec.levels), np.unique(factors.quantizer_L.decode(all_codes(factors)))
+    )
+
+
+def all_codes(factors):
+    return np.tile(np.arange(1 << factors.quantizer_L.nbits, dtype=np.uint8)[:, None], (1, factors.rank))
+
+
+def test_at_most_so_many_rows_are_used():
+    x = np.zeros((TRAIN_ROWS + 1, 2), np.float32)
+    x[:, 0] = np.arange(len(x))
+
+    assert sample_rows(x[:-1], 0) is not None
+    assert len(sample_rows(x[:-1], 0)) == len(sample_rows(x, 0)) == TRAIN_ROWS
+    assert len(np.unique(sample_rows(x, 0)[:, 0])) == TRAIN_ROWS
+
+
+@pytest.mark.parametrize("nothing", [np.empty((0, 48)), np.empty(0), np.array(3.0)])
+def test_nothing_to_train_on(nothing):
+    with pytest.raises(InputError, match="expected at least one row to train on, got none"):
+        IndexLPLR(48).train(nothing)
+
+
+def test_the_randomized_basis_serves_as_well():
+    """Few bits of many dimensions: the basis is randomized, and the code no worse than with the exact one."""
+    from lplr_index import basis
+
+    x = low_rank_vectors(900, 600)
+
+    def missed(model):
+        return np.linalg.norm(x - model.decode(model.encode(x)))
+
+    randomized = missed(train_auto(x, 2, norms=False, seed=0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(basis, "_OVERSAMPLE", 600)
+        exact = missed(train_auto(x, 2, norms=False, seed=0))
+
+    assert randomized == pytest.approx(exact, rel=0.01)
