@@ -21,6 +21,7 @@ import naive
 from conftest import low_rank_vectors
 from indexes import EVERY_KIND, KINDS, ONE_OF_EACH_METHOD, check_results, filled, queries, rows, trained
 from lplr_index import IndexLPLR, factorize, serialize_index
+from lplr_index.arrays import unit_rows
 from lplr_index.errors import InputError, LPLRError, NotTrainedError, UnknownIdError, ZeroVectorWarning
 from lplr_index.metric import METRICS
 from lplr_index.settings import METHODS
@@ -449,8 +450,7 @@ def test_the_published_methods_are_factorize(method, nbits, nbits_R, metric):
     index.train(A)
     index.add(A)
 
-    given_rows = unit(A.astype(float)).astype(np.float32) if metric == "cosine" else A
-    factors = factorize(given_rows, method, seed=3, **options)
+    factors = factorize(unit_rows(A)[0] if metric == "cosine" else A, method, seed=3, **options)
 
     expected = factors.reconstruct()
     wrong = np.abs(index.reconstruct_n() - expected).max(axis=1) > 1e-5 * np.abs(expected).max()

@@ -211,6 +211,23 @@ def test_rows_much_longer_than_those_it_was_trained_on(metric):
         check_results(index, xq, 300, results)
 
 
+@pytest.mark.parametrize(("metric", "kind"), EVERY_KIND)
+def test_rows_of_any_bytes(monkeypatch, rng, metric, kind):
+    """Codes, gains and norms that no row of the data has."""
+    index = trained(metric, kind)
+    codes = rng.integers(0, 256, (300, index.code_size), dtype=np.uint8)
+    if metric == "l2":
+        codes[:, -2:] = rng.normal(0, 1000, (300, 1)).astype("<f2").view(np.uint8)
+    index.add_sa_codes(codes)
+
+    expected = twin_search(index, queries(), 40)
+
+    check_results(index, queries(), 40, expected)
+    for level in LEVELS:
+        monkeypatch.setenv("LPLR_INDEX_SIMD", level)
+        assert_same(index.search(queries(), 40), expected)
+
+
 # One result, however it is computed
 
 
