@@ -181,19 +181,19 @@ def as_number(value: Any, name: str) -> float:
     """
     try:
         number = float(value)
-    except (TypeError, ValueError) as err:
+    except (TypeError, ValueError, OverflowError) as err:
         raise InputError(f"expected {name} to be a number, got {value!r}") from err
     if not np.isfinite(number):
         raise InputError(f"expected {name} to be finite, got {number}")
     return number
 
 
-def unit_rows(x: FloatMatrix) -> tuple[FloatMatrix, npt.NDArray[np.float32]]:
+def unit_rows(x: FloatMatrix) -> tuple[FloatMatrix, npt.NDArray[np.float64]]:
     """Return the rows of ``x`` (n, d) divided by their L2 norms, and the norms (n,).
 
     Rows of length zero stay zero. Each row is handled by itself, so the result does not depend on the batch.
     """
     # A sum over the contiguous axis adds each row in the same order whatever the batch; einsum and BLAS do not.
     norms = np.sqrt(np.square(x, dtype=np.float64).sum(axis=1))
-    lengths = norms.astype(np.float32)[:, None]
-    return np.divide(x, lengths, out=np.zeros_like(x), where=lengths > 0), lengths[:, 0]
+    units = np.divide(x, norms[:, None], out=np.zeros(x.shape), where=norms[:, None] > 0)
+    return units.astype(np.float32), norms

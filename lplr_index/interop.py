@@ -48,23 +48,24 @@ def to_faiss(index: IndexLPLR) -> Any:
     vmin, vdiff = low - (high - low) / (2 * ((1 << nbits) - 1)), high - low
     faiss.copy_array_to_vector(np.concatenate([vmin, vdiff]).astype(np.float32), scalar.sq.trained)
     scalar.is_trained = True
-    if index.ntotal:
-        scalar.add_sa_codes(_codes(index, nbits))
-    result = scalar
+    chain = [scalar]
     if model.R is not None:
         transform = faiss.LinearTransform(index.d, codec.m, False)  # noqa: FBT003 - no bias
         faiss.copy_array_to_vector(np.ascontiguousarray(model.R).reshape(-1), transform.A)
         transform.is_trained = True
-        result = faiss.IndexPreTransform(transform, result)
+        chain.append(faiss.IndexPreTransform(transform, chain[-1]))
     if index.metric == "cosine":
-        result = faiss.IndexPreTransform(faiss.NormalizationTransform(index.d, 2.0), result)
-    if len(index.rows.ids.stored):
-        mapped = faiss.IndexIDMap2(result)
-        faiss.copy_array_to_vector(index.rows.ids.stored, mapped.id_map)
-        mapped.ntotal = result.ntotal
-        mapped.construct_rev_map()
-        return mapped
-    return result
+        chain.append(faiss.IndexPreTransform(faiss.NormalizationTransform(index.d, 2.0), chain[-1]))
+    ids = index.rows.ids.stored
+    if len(ids):
+        chain.append(faiss.IndexIDMap2(chain[-1]))  # it takes an index only while that is empty
+        faiss.copy_array_to_vector(ids, chain[-1].id_map)
+        chain[-1].construct_rev_map()
+    if index.ntotal:
+        scalar.add_sa_codes(_codes(index, nbits))
+    for link in chain:
+        link.ntotal = scalar.ntotal
+    return chain[-1]
 
 
 def _codes(index: IndexLPLR, nbits: int) -> Any:

@@ -23,7 +23,7 @@ def parse_metric(metric: str | int) -> str:
     """
     if isinstance(metric, str) and metric in METRICS:
         return metric
-    if not isinstance(metric, (str, bool)) and metric in _BY_NUMBER:
+    if isinstance(metric, (int, np.integer)) and not isinstance(metric, bool) and int(metric) in _BY_NUMBER:
         return _BY_NUMBER[int(metric)]
     raise InputError(f"expected metric 'cosine', 'ip' or 'l2' (or faiss's 0 or 1), got {metric!r}")
 

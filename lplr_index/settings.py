@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass, replace
 
 from lplr_index.arrays import as_integer
@@ -10,7 +11,7 @@ from lplr_index.metric import parse_metric
 
 METHODS = ("auto", "lplr", "lsvd", "dsvd", "nq")
 MOST_DIMENSIONS = 1 << 16
-_MOST_BITS = 8.0
+MOST_BITS = 8.0  # a coordinate
 _GAIN_BYTES = 1  # of auto
 _NORM_BYTES = 2  # under L2
 
@@ -60,8 +61,9 @@ class Settings:
         seed = as_integer(seed, "seed", most=2**63 - 1)
         if method not in METHODS:
             raise InputError(f"expected method to be one of {', '.join(METHODS)}, got {method!r}")
-        if isinstance(bits, bool) or not isinstance(bits, (int, float)) or not 0 < bits <= _MOST_BITS:
-            raise InputError(f"expected bits to be a number above 0, at most {_MOST_BITS:g}, got {bits!r}")
+        if isinstance(bits, bool) or not isinstance(bits, numbers.Real) or not 0 < bits <= MOST_BITS:
+            raise InputError(f"expected bits to be a number above 0, at most {MOST_BITS:g}, got {bits!r}")
+        bits = float(bits)
         norm = _NORM_BYTES if metric == "l2" else 0
         if method == "auto":
             if rank is not None or nbits is not None:

@@ -31,7 +31,7 @@ _RANKING_WEIGHT = (
 )
 _REFITS = 2  # of R against the quantized L, each followed by new levels
 _HEADROOM = 1.5  # largest gain that can be stored, relative to the largest usual one
-_TINY = 1e-30
+_LEAST = 1e-300  # of what is divided by
 
 
 def train(x: FloatMatrix, settings: Settings) -> Model:
@@ -66,7 +66,7 @@ def train_auto(x: FloatMatrix, nbytes: int, *, norms: bool, seed: int) -> Model:
     A = x - mu
     energies, basis = energy_basis(A, 8 * nbytes, seed)
     present = max(1, int((energies > RESOLUTION**2 * energies[0]).sum()))  # the rest is rounding of the input
-    bits = water_fill(np.maximum(energies[:present], _TINY) ** _RANKING_WEIGHT, 8 * nbytes)
+    bits = water_fill((energies[:present] / max(energies[0], _LEAST)) ** _RANKING_WEIGHT, 8 * nbytes)
     order = np.argsort(-bits.astype(int), kind="stable")[: int((bits > 0).sum())]
     bits, encoder = bits[order], np.ascontiguousarray(basis[:, order])
     for _ in range(_REFITS):
@@ -129,11 +129,11 @@ def _with_scalars(model: Model, x: FloatMatrix, *, gains: bool, norms: bool) -> 
     gain_step = norm_unit = norm_base = 0.0
     if gains:
         ratio = np.divide(lengths, hats, out=np.ones_like(lengths), where=hats > 0)
-        gain_step = _HEADROOM * max(float(np.quantile(ratio, 0.999)), _TINY) / 255
+        gain_step = _HEADROOM * max(float(np.quantile(ratio, 0.999)), _LEAST) / 255
     if norms:
         squares = (lengths if gains else hats) ** 2
         norm_base = float(squares.mean())
-        norm_unit = max(float(squares.std()), 1e-6 * norm_base, _TINY)
+        norm_unit = max(float(squares.std()), 1e-6 * norm_base, _LEAST)
     return replace(model, gain_step=gain_step, norm_unit=norm_unit, norm_base=norm_base)
 
 
