@@ -101,13 +101,7 @@ def test_unit_rows(x, negative):
     np.testing.assert_allclose(rows * exact[:, None], x, rtol=1e-5)
 
 
-OUT_OF_RANGE = pytest.mark.xfail(reason="1 / length is no float32, or one of few digits")
-
-
-@pytest.mark.parametrize(
-    "size",
-    [pytest.param(1e-44, marks=OUT_OF_RANGE), 1e-37, 1e-20, 1e20, pytest.param(1e38, marks=OUT_OF_RANGE)],
-)
+@pytest.mark.parametrize("size", [1e-44, 1e-39, 1e-37, 1e-20, 1e20, 1e38])
 def test_unit_rows_of_any_size(size):
     """From the smallest to the largest numbers of float32."""
     x = (size * np.array([[1.0, -2.0, 3.0, 0.0]])).astype(np.float32)
@@ -226,12 +220,7 @@ def test_numbers(value):
         ("x", "expected radius to be a number, got 'x'"),
         ([1, 2], r"expected radius to be a number, got \[1, 2\]"),
         (1j, "expected radius to be a number, got 1j"),
-        pytest.param(
-            10**400,
-            "expected radius to be",
-            marks=pytest.mark.xfail(reason="float's OverflowError", raises=OverflowError),
-            id="beyond float",
-        ),
+        pytest.param(10**400, "expected radius to be a number, got 1000", id="beyond float"),
     ],
 )
 def test_what_is_no_number(value, message):

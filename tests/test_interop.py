@@ -74,10 +74,6 @@ def test_faiss_holds_the_same_rows(method, nbits):
     assert codes.code_size == -(-(47 if method == "nq" else 9) * nbits // 8)
 
 
-FILLED = pytest.mark.xfail(reason="faiss's IndexIDMap2 takes an empty index only", raises=RuntimeError)
-
-
-@FILLED
 @pytest.mark.parametrize(("metric", "method"), [("cosine", "lplr"), ("ip", "lsvd"), ("l2", "nq")])
 def test_ids_go_along(metric, method):
     pytest.importorskip("faiss")
@@ -143,7 +139,7 @@ def test_without_faiss(monkeypatch):
         to_faiss(filled("ip", "nq-4", n=3))
 
 
-@pytest.mark.parametrize("ids", [None, pytest.param(np.arange(300) + 7, marks=FILLED)])
+@pytest.mark.parametrize("ids", [None, np.arange(300) + 7])
 def test_it_outlives_what_it_was_made_of(ids):
     pytest.importorskip("faiss")
     ours = build("cosine", "lsvd", 4, ids=ids)

@@ -9,6 +9,7 @@ import pytest
 
 import naive
 from indexes import EVERY_KIND, queries, rows, trained
+from lplr_index.arrays import as_rows
 from lplr_index.errors import InputError
 from lplr_index.metric import METRICS
 
@@ -16,7 +17,7 @@ from lplr_index.metric import METRICS
 @pytest.mark.parametrize(("metric", "kind"), EVERY_KIND)
 def test_bytes_of_a_row(metric, kind):
     """Code, gain, norm: each where the class says, and the norm that of the reconstruction."""
-    model, x = trained(metric, kind).model, rows(100)
+    model, x = trained(metric, kind).model, as_rows(rows(100), 48, cosine=metric == "cosine")[0]
 
     codes = model.encode(x)
 

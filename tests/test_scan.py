@@ -346,6 +346,27 @@ def test_ids_that_fall_from_row_to_row(metric):
         np.testing.assert_array_equal(D, np.repeat(D[:, :1], 10, axis=1))
 
 
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("offset", [0, 300])
+def test_bounds_that_leave_no_room(rng, metric, offset):
+    """Rows of the lowest score there is are bounded by that score, to float32: rounding must not lose them to a tie."""
+    index = IndexLPLR(40, metric=metric, method="nq", nbits=4)
+    x = (rng.standard_normal((500, 40)) + offset).astype(np.float32)
+    index.train(x)
+    row = np.full((1, 40), x.max())
+    index.add_with_ids(np.repeat(row, 64, axis=0), np.arange(64)[::-1])
+    xq = -np.abs(rng.standard_normal((200, 40)))
+
+    D, I = index.search(xq, 3)
+    lims, _, _ = index.range_search(
+        xq[:1], float(np.nextafter(D[0, 0], np.float32(-np.inf if metric != "l2" else np.inf)))
+    )
+
+    np.testing.assert_array_equal(I, np.tile([0, 1, 2], (200, 1)))
+    assert lims[-1] == 64
+    check_results(index, xq, 3, (D, I))
+
+
 @pytest.mark.parametrize("kind", ONE_OF_EACH_METHOD)
 def test_zero_queries_under_cosine(kind):
     index = filled("cosine", kind, n=100, ids=np.arange(100)[::-1] + 7)
