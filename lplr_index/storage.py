@@ -38,6 +38,7 @@ MAGIC = b"\x89LPLR\r\n\x1a"  # as PNG's: a transfer that touches line ends or th
 VERSION = 1
 _PREFIX = struct.Struct("<8sIIII")  # magic, version, header bytes, header CRC-32, CRC-32 of the 20 bytes before
 _ALIGN = 64
+_PAGE = 4096  # where sections start, so that a header's length does not change with the digits of its numbers
 _HEADER_MOST = 1 << 24
 _MOST_AXES = 2
 _CHUNK = 1 << 24  # bytes checksummed or written at a time
@@ -193,7 +194,7 @@ def _parts(index: IndexLPLR) -> Iterator[bytes]:
         "sections": [asdict(section) for section in sections],
     }
     text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-(_PREFIX.size + len(text)) % _ALIGN)
+    text += b" " * (-(_PREFIX.size + len(text)) % _PAGE)
     prefix = struct.pack("<8sIII", MAGIC, VERSION, len(text), zlib.crc32(text))
     yield prefix + struct.pack("<I", zlib.crc32(prefix)) + text
     for (_, _, parts), section in zip(arrays, sections, strict=True):

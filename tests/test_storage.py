@@ -202,7 +202,7 @@ def test_golden_files_are_what_the_format_says(name):
     data = (GOLDEN / "v1" / name).read_bytes()
     header, parts = take_apart(data)
     end = header_end(data)
-    assert (data[:8], end % 64) == (b"\x89LPLR\r\n\x1a", 0)
+    assert (data[:8], end % 4096) == (b"\x89LPLR\r\n\x1a", 0)
     assert struct.unpack("<II", data[16:24]) == (zlib.crc32(data[24:end]), zlib.crc32(data[:20]))
     assert data[end:] == b"".join(part + bytes(-len(part) % 64) for part in parts.values())
     assert all(s["crc32"] == zlib.crc32(parts[s["name"]]) for s in header["sections"])
@@ -246,8 +246,7 @@ def test_a_row_costs_its_bytes_and_nothing_else(metric, own_ids):
     sizes = [len(example(metric, n=n, own_ids=own_ids)) for n in (320, 640, 2560)]
 
     row = trained(metric).code_size + 8 * own_ids
-    assert abs(sizes[1] - sizes[0] - 320 * row) <= 64
-    assert abs(sizes[2] - sizes[1] - 1920 * row) <= 64
+    assert (sizes[1] - sizes[0], sizes[2] - sizes[1]) == (320 * row, 1920 * row)
 
 
 @pytest.mark.parametrize(("metric", "kind"), EVERY_KIND)
@@ -255,23 +254,17 @@ def test_size_is_that_of_the_formula(metric, kind):
     data, index = example(metric, kind), deserialize_index(example(metric, kind))
     header, _ = take_apart(data)
 
-    blocks = -(-70 // 32) * 32 * index.code_size
     model = index.model
-    sections = [
-        blocks,
-        8 * 70,
-        model.mu.nbytes,
-        model.codec.bits.nbytes,
-        model.codec.levels.nbytes,
-        model.codec.fields.nbytes,
-    ]
+    sizes = [model.mu.nbytes, model.codec.bits.nbytes, model.codec.levels.nbytes, model.codec.fields.nbytes]
+    sizes += [8 * 70, -(-70 // 32) * 32 * index.code_size]
     if model.encoder is not None:
-        sections.append(model.encoder.nbytes)
-    least = 24 + len(json.dumps(header, separators=(",", ":"))) + sum(sections)
-    R = 0 if model.R is None else model.R.size * 2 + 1024  # in two bytes an entry, or one and a table
-    assert least <= len(data) <= least + R + 64 * (len(header["sections"]) + 1)
+        sizes.append(model.encoder.nbytes)
+    if model.R is not None:  # two bytes an entry where that keeps it, or one and a table of its values
+        fits = np.array_equal(model.R.astype(np.float16), model.R)
+        sizes += [2 * model.R.size] if fits else [model.R.size, 4 * len(np.unique(model.R))]
+    start = -(-(24 + len(json.dumps(header, separators=(",", ":")))) // 4096) * 4096
+    assert len(data) == start + sum(-(-size // 64) * 64 for size in sizes)
     assert all(section["offset"] % 64 == 0 for section in header["sections"])
-    assert (len(data) - sum(-(-section["nbytes"] // 64) * 64 for section in header["sections"])) % 64 == 0
 
 
 # Mapped files
