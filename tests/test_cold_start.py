@@ -34,7 +34,7 @@ print(json.dumps([sum(stats.cache_hits.values()), sum(stats.cache_misses.values(
 def searched(folder: Path, cache: Path, **environment: str) -> tuple[int, int, list[list[int]]]:
     """Cache hits and misses of the scan, and the ids found, of a fresh process with the package from ``folder``."""
     surroundings = {**os.environ, "PYTHONPATH": str(folder), "NUMBA_CACHE_DIR": str(cache), **environment}
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-c", SEARCH], capture_output=True, text=True, check=True, env=surroundings, cwd=cache
     )
     hits, misses, found = json.loads(done.stdout)

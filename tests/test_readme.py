@@ -1,0 +1,54 @@
+"""The README keeps its word: its code runs, its links lead somewhere, its commands come first."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+PAGES = [ROOT / "README.md", ROOT / "FORMAT.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_the_python_example_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert len(blocks) == 1
+    names = {}
+    exec(compile(blocks[0], "README.md", "exec"), names)
+
+    assert (names["D"].dtype, names["I"].dtype) == ("float32", "int64")
+    assert names["index"].ntotal == 10_000
+    assert names["index"].code_size == 48
+    assert (tmp_path / "posts.lplr").is_file()
+
+
+def test_the_first_two_commands_do_all_the_set_up():
+    commands = re.findall(r"^    (\S.*)$", README, flags=re.MULTILINE)
+
+    assert [command.split("#")[0].strip() for command in commands[:2]] == ["make demo", "make test"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    text = page.read_text("utf-8")
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+        assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_table_is_the_demos():
+    """Figures of the shortened table stand in the evaluation that the demo saved."""
+    import json
+
+    saved = json.loads((ROOT / "docs" / "images" / "newsgroups.json").read_text("utf-8"))
+    measured = {(report["name"], report["bytes_per_vector"]): report for report in saved["reports"]}
+    shown = re.search(r"<!-- demo -->(.*)<!-- /demo -->", README, flags=re.DOTALL)
+    assert shown is not None
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in shown[1].strip().splitlines()[2:]]
+    assert len(rows) > 10
+    for name, nbytes, recall, votes in rows:
+        report = measured[name.strip("*"), float(nbytes)]
+        assert f"{report['recall_at_k']:.3f}" == recall.strip("*")
+        assert f"{report['accuracy']:.3f}" == votes.strip("*")
