@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
+
+from lplr_index import IndexLPLR
+from lplr_index.data import newsgroups
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -38,10 +42,21 @@ def test_links_lead_somewhere(page):
         assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def test_the_posts_are_the_demos():
+    posts = newsgroups()
+    index = IndexLPLR(384, 1.0)
+    index.train(posts.train)
+    index.add(posts.train)
+
+    D, I = index.search(posts.test, 5)
+    same = (posts.train_labels[I] == posts.test_labels[:, None]).mean()
+    assert f"{same:.1%} of their 5 nearest neighbours" in README
+    for label, post, similarity in zip(posts.train_labels[I[999, :2]], I[999], D[999], strict=False):
+        assert f"* {posts.label_names[label]:<26} post {post:<6} ({similarity:.3f})" in README
+
+
 def test_the_table_is_the_demos():
     """Figures of the shortened table stand in the evaluation that the demo saved."""
-    import json
-
     saved = json.loads((ROOT / "docs" / "images" / "newsgroups.json").read_text("utf-8"))
     measured = {(report["name"], report["bytes_per_vector"]): report for report in saved["reports"]}
     shown = re.search(r"<!-- demo -->(.*)<!-- /demo -->", README, flags=re.DOTALL)
