@@ -15,10 +15,10 @@ from lplr_index.errors import InputError
 from lplr_index.lloyd import lloyd_max
 
 
-def make_codec(bits, seed=0, *, uniform=False, nbytes=None):
+def make_codec(bits, seed=0, *, uniform=False, nbytes=None, decay=0.3):
     """Return a codec with levels for columns of falling spread, and rows like those it is for."""
     rng = np.random.default_rng(seed)
-    spread = np.exp(-0.3 * np.arange(len(bits)))
+    spread = np.exp(-decay * np.arange(len(bits)))
     y = (rng.standard_normal((500, len(bits))) * spread).astype(np.float32)
     levels = [
         np.linspace(y[:, j].min(), y[:, j].max(), 1 << b, dtype=np.float32) if uniform else lloyd_max(y[:, j], b)
@@ -75,6 +75,25 @@ def test_tables_are_worth_the_scores_and_bounds_are_above_them(bits, seed, unifo
         sums += 64 * high[columns[: codec.heavy], values[:, : codec.heavy]].sum(axis=1)
         assert (tables.base[q] + tables.scale[q] * sums >= exact - 1e-5 * size).all()
         assert tables.size[q] >= exact.max() * (1 - 1e-5)
+
+
+@pytest.mark.parametrize("bits", [[4] * 40, [4] * 128, [8] * 6 + [4] * 60 + [2] * 60, [1] * 256, [4] * 600])
+@pytest.mark.parametrize("decay", [0.0, 0.02, 0.3])
+def test_bounds_are_close(bits, decay):
+    """As many nibbles have two digits as it takes: what rounding adds stays small beside the spread of scores."""
+    codec, y = make_codec(bits, decay=decay)
+    codes = codec.encode(y)
+    L = codec.decode(codes).astype(float)
+
+    tables = codec.query_tables(y[:20])
+
+    columns = np.arange(codec.nibbles)
+    values, digits = naive.nibble(codes, columns), tables.bounds.reshape(20, -1, 16).astype(float)
+    for q, query in enumerate(y[:20].astype(float)):
+        sums = digits[q, : codec.nibbles][columns, values].sum(axis=1)
+        sums += 64 * digits[q, codec.nibbles :][columns[: codec.heavy], values[:, : codec.heavy]].sum(axis=1)
+        above = tables.base[q] + tables.scale[q] * sums - L @ query
+        assert above.mean() < 0.8 * (L @ query).std()
 
 
 @given(BITS, st.integers(0, 2**32 - 1))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def test_no_row_beats_its_bound(metric, kind):
         assert (bounds >= keys - prepared_queries.slack[q] - 1e-6 * np.abs(keys)).all()
         passed.append(np.mean(bounds >= np.sort(keys)[-10]))
     # Bounds that let every row pass would rank exactly as well, and slowly.
-    assert np.mean(passed) < 0.25
+    assert np.mean(passed) < 0.12
 
 
 @pytest.mark.parametrize(("metric", "kind"), EVERY_KIND)
@@ -347,24 +348,43 @@ def test_ids_that_fall_from_row_to_row(metric):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("offset", [0, 300])
-def test_bounds_that_leave_no_room(rng, metric, offset):
-    """Rows of the lowest score there is are bounded by that score, to float32: rounding must not lose them to a tie."""
+@pytest.mark.parametrize(("offset", "near"), [(0, False), (300, False), (300, True)])
+def test_bounds_that_leave_no_room(rng, metric, offset, near):
+    """Rows of the lowest score there is are bounded by that score, to float32: rounding must not lose them to a tie.
+
+    Worst of all for rows near the query, where two large numbers leave a small distance.
+    """
     index = IndexLPLR(40, metric=metric, method="nq", nbits=4)
     x = (rng.standard_normal((500, 40)) + offset).astype(np.float32)
     index.train(x)
-    row = np.full((1, 40), x.max())
+    row = np.full((1, 40), x.min() if near else x.max())
     index.add_with_ids(np.repeat(row, 64, axis=0), np.arange(64)[::-1])
-    xq = -np.abs(rng.standard_normal((200, 40)))
+    noise = np.abs(rng.standard_normal((200, 40)))
+    xq = row + 0.01 * noise if near else -noise
 
     D, I = index.search(xq, 3)
-    lims, _, _ = index.range_search(
-        xq[:1], float(np.nextafter(D[0, 0], np.float32(-np.inf if metric != "l2" else np.inf)))
-    )
 
     np.testing.assert_array_equal(I, np.tile([0, 1, 2], (200, 1)))
-    assert lims[-1] == 64
     check_results(index, xq, 3, (D, I))
+    outside = np.float32(np.inf if metric == "l2" else -np.inf)
+    for query, radius in zip(xq, np.nextafter(D[:, 0], outside), strict=True):
+        assert index.range_search(query[None], float(radius))[0][1] == 64
+
+
+def test_a_radius_far_beyond_the_rows_an_index_was_trained_on():
+    """Norms a million times the usual one round by more than the query, its scores and the usual norm account for."""
+    usual = trained("l2")
+    # A unit that float32 rounds up as far as it can.
+    model = replace(usual.model, norm_unit=1 + 2.0**-24 + 2.0**-30)
+    index = IndexLPLR.restored(usual.settings, model, None)
+    codes = usual.sa_encode(rows(300))
+    codes[:, -2:] = (10.0 ** np.linspace(0, 4.8, 300)).astype("<f2")[:, None].view(np.uint8)
+    index.add_sa_codes(codes)
+
+    for xq in (np.zeros((1, 48)), queries(3)):
+        D = index.search(xq, 300)[0]
+        for radius in np.nextafter(D, np.float32(np.inf)).ravel()[::7]:
+            assert_same(index.range_search(xq, float(radius)), twin_range(index, xq, float(radius)))
 
 
 @pytest.mark.parametrize("kind", ONE_OF_EACH_METHOD)
@@ -522,17 +542,6 @@ def test_more_results_than_a_buffer_holds(metric):
     np.testing.assert_array_equal(I, np.tile(np.arange(70_000), 2))
     radius = float(np.median(index.search(xq[:2], 70_000)[0]))
     assert_same(index.range_search(xq[:2], radius), twin_range(index, xq[:2], radius))
-
-
-def test_the_radius_of_rows_far_out():
-    """Distances a million times those of the training rows round more coarsely than the query's own slack."""
-    index = trained("l2")
-    index.add(rows(200) * 100)
-
-    for xq in (np.zeros((1, 48)), queries(3), 50 * queries(3)):
-        D = index.search(xq, 200)[0]
-        for radius in np.nextafter(D[:, ::10], np.float32(np.inf)).ravel()[:40]:
-            assert_same(index.range_search(xq, float(radius)), twin_range(index, xq, float(radius)))
 
 
 @pytest.mark.parametrize("metric", METRICS)
