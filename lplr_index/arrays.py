@@ -20,6 +20,8 @@ FloatMatrix = npt.NDArray[np.float32]
 ByteMatrix = npt.NDArray[np.uint8]
 IdArray = npt.NDArray[np.int64]
 
+LARGEST = 1e17  # magnitude of a coordinate under inner product and L2
+
 
 def as_array(x: Any, *, name: str = "x") -> npt.NDArray[Any]:
     """Return ``x`` as an array of whatever shape and dtype, not copied if it is one.
@@ -136,10 +138,17 @@ def as_rows(x: Any, d: int, *, cosine: bool, first_row: int = 0) -> tuple[FloatM
     Raises
     ------
     InputError
-        As ``as_vectors`` does.
+        As ``as_vectors`` does, and for numbers beyond ``LARGEST`` where lengths matter.
     """
     rows = as_vectors(x, d, first_row=first_row)
     if not cosine:
+        beyond = np.abs(rows).max(axis=1, initial=0) > LARGEST
+        if beyond.any():
+            row = int(np.argmax(beyond))
+            raise InputError(
+                f"expected numbers up to {LARGEST:g}, whose squares float32 can add up, "
+                f"got {np.abs(rows[row]).max():g} in row {first_row + row}"
+            )
         return rows, np.empty(0, np.int64)
     rows, norms = unit_rows(rows)
     return rows, np.flatnonzero(norms == 0) + first_row

@@ -41,9 +41,9 @@ class Model:
         The code of rows of L.
     gain_step : float
         Gains are stored as multiples of it, in one byte; 0 where rows have no gain.
-    norm_unit, norm_base : float
-        The squared norm of a reconstruction is ``norm_base`` plus a float16 multiple of ``norm_unit``; where rows have
-        no norm the unit is 0. Norms of a collection lie close together, so the base makes two bytes precise.
+    norm_unit : float
+        The usual squared norm of a reconstruction, 0 where rows have none. A row's is that times one plus a float16,
+        which is precise for usual rows and reaches to 250 times their length.
     """
 
     mu: npt.NDArray[np.float32]
@@ -52,7 +52,6 @@ class Model:
     codec: ScalarCodec
     gain_step: float = 0.0
     norm_unit: float = 0.0
-    norm_base: float = 0.0
 
     @property
     def d(self) -> int:
@@ -73,9 +72,7 @@ class Model:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of everything that decides what codes mean; indexes merge only where it is the same."""
-        hashed = hashlib.sha256(
-            np.array([self.gain_step, self.norm_unit, self.norm_base, self.codec.nibbles]).tobytes()
-        )
+        hashed = hashlib.sha256(np.array([self.gain_step, self.norm_unit, self.codec.nibbles]).tobytes())
         codec = self.codec
         for a in (self.mu, self.R, self.encoder, codec.bits, codec.levels, codec.fields):
             hashed.update(b"-" if a is None else repr(a.shape).encode() + np.ascontiguousarray(a).tobytes())
@@ -90,10 +87,8 @@ class Model:
                 raise InputError(f"expected {name} finite and of shape {shape}, got shape {a.shape}")
         if self.R is None and m != d:
             raise InputError(f"expected {d} columns where R is the identity, got {m}")
-        if not all(np.isfinite(step) and step >= 0 for step in (self.gain_step, self.norm_unit, self.norm_base)):
-            raise InputError(
-                f"expected finite scalar steps >= 0, got {self.gain_step}, {self.norm_unit}, {self.norm_base}"
-            )
+        if not all(np.isfinite(step) and step >= 0 for step in (self.gain_step, self.norm_unit)):
+            raise InputError(f"expected finite scalar steps >= 0, got {self.gain_step} and {self.norm_unit}")
 
     def project(self, xq: FloatMatrix) -> FloatMatrix:
         """y = R q of each query: (nq, d) to (nq, m)."""
@@ -115,7 +110,7 @@ class Model:
                 parts.append(gains[:, None])
                 norms = norms * (gains * self.gain_step)
             if self.norm_unit:
-                halves = np.clip((norms**2 - self.norm_base) / self.norm_unit, -_HALF_MOST, _HALF_MOST).astype("<f2")
+                halves = np.minimum(norms**2 / self.norm_unit - 1, _HALF_MOST).astype("<f2")
                 parts.append(halves[:, None].view(np.uint8))
         return np.ascontiguousarray(np.concatenate(parts, axis=1))
 

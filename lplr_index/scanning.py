@@ -72,7 +72,7 @@ def prepare(model: Model, xq: FloatMatrix) -> Queries:
     factor = 2.0 if model.norm_unit else 1.0
     lengths = np.zeros(len(xq))
     if model.norm_unit:
-        lengths = np.square(xq, dtype=np.float64).sum(axis=1) + model.norm_base
+        lengths = np.square(xq, dtype=np.float64).sum(axis=1) + model.norm_unit
     affine = np.empty((len(xq), 3), np.float32)
     affine[:, 0] = factor * tables.scale
     affine[:, 1] = factor * (tables.base + offset)

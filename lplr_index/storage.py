@@ -190,7 +190,6 @@ def _parts(index: IndexLPLR) -> Iterator[bytes]:
         "heavy": index.model.codec.heavy if index.is_trained else 0,
         "gain_step": index.model.gain_step if index.is_trained else 0.0,
         "norm_unit": index.model.norm_unit if index.is_trained else 0.0,
-        "norm_base": index.model.norm_base if index.is_trained else 0.0,
         "sections": [asdict(section) for section in sections],
     }
     text = json.dumps(header, separators=(",", ":")).encode()
@@ -356,7 +355,7 @@ def _model(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Model
         held["bits"], held["levels"], held["fields"], *(_natural(header.get(key)) for key in ("nibbles", "heavy"))
     )
     codec.check()
-    steps = [float(_of(header, key, (int, float))) for key in ("gain_step", "norm_unit", "norm_base")]
+    steps = [float(_of(header, key, (int, float))) for key in ("gain_step", "norm_unit")]
     model = Model(held["mu"], R, held.get("encoder"), codec, *steps)
     model.check()
     return model

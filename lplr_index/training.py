@@ -126,15 +126,13 @@ def _with_scalars(model: Model, x: FloatMatrix, *, gains: bool, norms: bool) -> 
     probe = x[: 1 << 14]
     hats = model.norms(model.codec.decode(model.encode(probe)))
     lengths: npt.NDArray[np.float64] = np.sqrt(np.square(probe, dtype=np.float64).sum(axis=1))
-    gain_step = norm_unit = norm_base = 0.0
+    gain_step = norm_unit = 0.0
     if gains:
         ratio = np.divide(lengths, hats, out=np.ones_like(lengths), where=hats > 0)
         gain_step = _HEADROOM * max(float(np.quantile(ratio, 0.999)), _LEAST) / 255
     if norms:
-        squares = (lengths if gains else hats) ** 2
-        norm_base = float(squares.mean())
-        norm_unit = max(float(squares.std()), 1e-6 * norm_base, _LEAST)
-    return replace(model, gain_step=gain_step, norm_unit=norm_unit, norm_base=norm_base)
+        norm_unit = max(float(np.mean((lengths if gains else hats) ** 2)), _LEAST)
+    return replace(model, gain_step=gain_step, norm_unit=norm_unit)
 
 
 def sample_rows(x: npt.NDArray[Any], seed: int) -> npt.NDArray[Any]:

@@ -272,7 +272,7 @@ def reconstruct(index):
         x_hat *= codes[:, half, None] * model.gain_step
     if not model.norm_unit:
         return x_hat, None
-    return x_hat, codes[:, -2:].copy().view("<f2")[:, 0].astype(float) * model.norm_unit + model.norm_base
+    return x_hat, codes[:, -2:].copy().view("<f2")[:, 0].astype(float) * model.norm_unit + model.norm_unit
 
 
 def scores(x_hat, norms, xq, metric):

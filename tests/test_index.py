@@ -439,7 +439,6 @@ def test_the_gain_keeps_lengths(metric, kind):
     assert (np.abs(lengths - np.linalg.norm(x, axis=1))[inside] <= 0.501 * per_step[inside]).all()
 
 
-@pytest.mark.xfail(reason="norms are stored in steps of their spread, which rows of one length do not have")
 @pytest.mark.parametrize("bits", [2.0, 4.0])
 def test_distances_to_rows_of_another_length_than_those_trained_on(bits):
     """Embeddings are often of length one, and then comes one that is not."""
@@ -686,7 +685,6 @@ def test_auto_ranks_better_than_the_published_methods_at_equal_bytes():
         assert ours > recall(method) + 0.05
 
 
-@pytest.mark.xfail(reason="scores overflow: rows are lost, with a RuntimeWarning of numpy's")
 @pytest.mark.parametrize("size", [1e20, 1e25, 1e38])
 @pytest.mark.parametrize("metric", ["ip", "l2"])
 def test_rows_whose_scores_float32_cannot_hold(metric, size):

@@ -37,7 +37,7 @@ def test_bytes_of_a_row(metric, kind):
         x_hat *= codes[:, half, None] * model.gain_step
     if norm:
         halves = codes[:, -2:].copy().view("<f2")[:, 0].astype(float)
-        exact = (np.square(x_hat).sum(axis=1) - model.norm_base) / model.norm_unit
+        exact = (np.square(x_hat).sum(axis=1) - model.norm_unit) / model.norm_unit
         np.testing.assert_allclose(halves, exact, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(model.decode(codes), x_hat, atol=1e-5 * np.abs(x_hat).max())
     np.testing.assert_allclose(
@@ -89,7 +89,6 @@ def test_the_digest_tells_models_apart():
         {"encoder": np.ones((48, model.codec.m), np.float32)},
         {"gain_step": 0.5},
         {"norm_unit": 0.5},
-        {"norm_base": 0.5},
         {"codec": replace(model.codec, levels=model.codec.levels * 2)},
         {"codec": replace(model.codec, nibbles=model.codec.nibbles + 2)},
         {"codec": replace(model.codec, fields=model.codec.fields[::-1])},
@@ -120,7 +119,7 @@ def test_bytes_of_a_model():
         ({"gain_step": np.nan}, "expected finite scalar steps >= 0, got nan"),
         ({"gain_step": -1.0}, "expected finite scalar steps >= 0, got -1.0"),
         ({"norm_unit": np.inf}, "expected finite scalar steps >= 0, got"),
-        ({"norm_base": -1.0}, "expected finite scalar steps >= 0, got"),
+        ({"norm_unit": -1.0}, "expected finite scalar steps >= 0, got"),
     ],
 )
 def test_parts_that_do_not_fit_together(change, message):

@@ -360,7 +360,7 @@ def test_bounds_that_leave_no_room(rng, metric, offset, near):
     row = np.full((1, 40), x.min() if near else x.max())
     index.add_with_ids(np.repeat(row, 64, axis=0), np.arange(64)[::-1])
     noise = np.abs(rng.standard_normal((200, 40)))
-    xq = row + 0.01 * noise if near else -noise
+    xq = row + 3 * noise if near else -noise
 
     D, I = index.search(xq, 3)
 
@@ -371,20 +371,21 @@ def test_bounds_that_leave_no_room(rng, metric, offset, near):
         assert index.range_search(query[None], float(radius))[0][1] == 64
 
 
-def test_a_radius_far_beyond_the_rows_an_index_was_trained_on():
-    """Norms a million times the usual one round by more than the query, its scores and the usual norm account for."""
-    usual = trained("l2")
-    # A unit that float32 rounds up as far as it can.
-    model = replace(usual.model, norm_unit=1 + 2.0**-24 + 2.0**-30)
+def test_a_radius_far_beyond_the_rows_an_index_was_trained_on(rng):
+    """Norms thousands of times the usual one round by more than the query, its scores and the usual norm account for."""
+    usual = trained("l2", "nq-4")
+    # A unit that float32 rounds up as far as it can, and codes of the lowest score, whose bound is the score itself.
+    model = replace(usual.model, norm_unit=1 + 2.0**-24 + 2.0**-30, norm_base=3.0)
     index = IndexLPLR.restored(usual.settings, model, None)
-    codes = usual.sa_encode(rows(300))
-    codes[:, -2:] = (10.0 ** np.linspace(0, 4.8, 300)).astype("<f2")[:, None].view(np.uint8)
+    codes = np.zeros((1000, index.code_size), np.uint8)
+    codes[:, -2:] = (10.0 ** np.linspace(3, 4.8, 1000)).astype("<f2")[:, None].view(np.uint8)
     index.add_sa_codes(codes)
+    query = np.abs(rng.standard_normal((1, 48))) / 10
 
-    for xq in (np.zeros((1, 48)), queries(3)):
-        D = index.search(xq, 300)[0]
-        for radius in np.nextafter(D, np.float32(np.inf)).ravel()[::7]:
-            assert_same(index.range_search(xq, float(radius)), twin_range(index, xq, float(radius)))
+    D, I = (each[0] for each in index.search(query, 1000))
+
+    for radius, row in zip(np.nextafter(D, np.float32(np.inf)), I, strict=True):
+        assert index.range_search(query, float(radius), filter=[row])[2].tolist() == [row]
 
 
 @pytest.mark.parametrize("kind", ONE_OF_EACH_METHOD)

@@ -233,7 +233,7 @@ def test_golden_files_are_what_the_format_says(name):
             sections["blocks"][:, 16 * nibbles + 32 * (header["gain_step"] > 0) :].copy().view("<f2").reshape(-1)[:n]
         )
         exact = np.square(x_hat).sum(axis=1)
-        np.testing.assert_allclose(norms * header["norm_unit"] + header["norm_base"], exact, rtol=2e-3, atol=1e-3)
+        np.testing.assert_allclose((norms + 1) * header["norm_unit"], exact, rtol=2e-3, atol=1e-3)
     assert sections.get("ids", np.arange(n)).tolist() == index.rows.ids.all().tolist()
 
 
@@ -721,8 +721,7 @@ STATEMENTS = {
     "norm_unit nan": stating(norm_unit=float("nan")),
     "norm_unit negative": stating(norm_unit=-1.0),
     "no norm": stating(norm_unit=0.0),
-    "norm_base nan": stating(norm_base=float("nan")),
-    "norm_base a text": stating(norm_base="0"),
+    "norm_unit a text": stating(norm_unit="0"),
     "trained one": stating(trained=1),
     "not trained": stating(trained=False),
     "sections none": stating(sections=None),

@@ -63,7 +63,7 @@ class Queries(NamedTuple):
     exact: Any  # (nq, nibbles, 16) float32
     split: Any  # (nq, splits) float32: y in the columns whose code spans several nibbles
     base: Any  # (nq,) float64: <q, mu>
-    norm: Any  # (nq,) float64: under L2, |q|^2 and what all stored norms have in common; else 0
+    norm: Any  # (nq,) float64: under L2, |q|^2 and one norm_unit, which stored norms are counted from; else 0
 
 
 class _Emit:
