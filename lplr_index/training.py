@@ -25,10 +25,8 @@ from lplr_index.model import Model
 from lplr_index.products import Product
 from lplr_index.settings import Settings
 
-TRAIN_ROWS = 65536  # rows a model is learned from; more change the result in the third digit
-_RANKING_WEIGHT = (
-    1.2  # water-filling on energy**1.2: a little more for the leading columns ranks better than least error
-)
+TRAIN_ROWS = 65536  # rows a model is learned from; of more, a seeded choice
+_RANKING_WEIGHT = 1.2  # power of the energy in water-filling: above 1, because least error is not best ranking
 _REFITS = 2  # of R against the quantized L, each followed by new levels
 _HEADROOM = 1.5  # largest gain that can be stored, relative to the largest usual one
 _LEAST = 1e-300  # of what is divided by
@@ -105,7 +103,7 @@ def train_published(x: FloatMatrix, settings: Settings, *, norms: bool) -> Model
     grid = factors.quantizer_L.decode(codes)
     levels = [np.ascontiguousarray(column, dtype=np.float32) for column in grid.T]
     R, encoder = (None, None) if plain else (factors.R, factors.encoder)
-    spread = np.std(x if encoder is None else x @ encoder, axis=0, dtype=np.float64)
+    spread = (x if encoder is None else Product(encoder)(x)).std(axis=0, dtype=np.float64)
     model = Model(np.zeros(x.shape[1], np.float32), R, encoder, ScalarCodec.build(levels, spread))
     return _with_scalars(model, x, gains=False, norms=norms)
 
