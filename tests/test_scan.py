@@ -262,6 +262,38 @@ def test_threads_batches_and_instruction_sets_change_nothing(monkeypatch, metric
             assert_same([np.concatenate(part) for part in zip(*batches, strict=True)], expected)
 
 
+@pytest.mark.parametrize(
+    ("nq", "threads", "tasks"),
+    [(1, 1, 1), (1, 2, 2), (1, 3, 3), (1, 64, 5), (31, 2, 2), (32, 2, 2), (200, 2, 4), (200, 1, 4)],
+)
+def test_work_is_cut_by_rows_for_few_queries_and_by_queries_for_many(monkeypatch, nq, threads, tasks):
+    index, _, _ = large("cosine")
+    counts = []
+
+    def count(todo, threads):
+        counts.append(len(todo))
+        return [task() for task in todo]
+
+    monkeypatch.setattr(scanning, "run", count)
+    index.search(low_rank_vectors(nq, 16, seed=9), 3, threads=threads)
+
+    assert counts == [tasks]
+
+
+@given(st.lists(st.integers(1, 300_000), max_size=5), st.integers(1, 9))
+def test_shares_hold_every_block_once(sizes, threads):
+    sizes = [-(-size // 32) * 32 for size in sizes[:-1]] + sizes[-1:]
+    pieces = [(number, 0, size) for number, size in enumerate(sizes)]
+
+    shares = scanning._cut_rows(pieces, sum(sizes), threads)
+
+    assert len(shares) <= threads
+    parts = [part for share in shares for part in share]
+    blocks = [(piece, block) for piece, first, stop in parts for block in range(first, -(-stop // 32))]
+    assert blocks == [(piece, block) for piece, size in enumerate(sizes) for block in range(-(-size // 32))]
+    assert all(stop == sizes[piece] or stop % 32 == 0 for piece, _, stop in parts)
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_how_rows_came_in_changes_nothing(tmp_path, metric):
     index, x, xq = large(metric)
@@ -372,10 +404,10 @@ def test_bounds_that_leave_no_room(rng, metric, offset, near):
 
 
 def test_a_radius_far_beyond_the_rows_an_index_was_trained_on(rng):
-    """Norms thousands of times the usual one round by more than the query, its scores and the usual norm account for."""
+    """Norms thousands of times the usual one round by more than the query, its scores and that norm account for."""
     usual = trained("l2", "nq-4")
     # A unit that float32 rounds up as far as it can, and codes of the lowest score, whose bound is the score itself.
-    model = replace(usual.model, norm_unit=1 + 2.0**-24 + 2.0**-30, norm_base=3.0)
+    model = replace(usual.model, norm_unit=1 + 2.0**-24 + 2.0**-30)
     index = IndexLPLR.restored(usual.settings, model, None)
     codes = np.zeros((1000, index.code_size), np.uint8)
     codes[:, -2:] = (10.0 ** np.linspace(3, 4.8, 1000)).astype("<f2")[:, None].view(np.uint8)

@@ -275,6 +275,8 @@ def test_a_mapped_file_is_never_changed(tmp_path):
     write_index(filled(n=70), path)
     before = path.read_bytes()
     index = read_index(path)
+    assert not next(iter(index.rows)).blocks.flags.writeable
+    assert next(iter(read_index(path, mmap=False).rows)).blocks.flags.writeable
 
     index.add(rows(200)[70:])
     index.remove_ids(np.arange(0, 200, 3))
