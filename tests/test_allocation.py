@@ -34,6 +34,15 @@ def test_no_other_allocation_is_better(weight, total):
     assert cost(weight, bits) <= min(cost(weight, each) for each in others) + 1e-9
 
 
+@pytest.mark.parametrize("total", [2, 5, 9, 16])
+def test_no_other_allocation_is_better_for_weights_that_are_close(rng, total):
+    for weight in rng.lognormal(sigma=1.0, size=(40, 3)):
+        bits = water_fill(weight, total)
+
+        others = (each for each in itertools.product(range(MOST_BITS + 1), repeat=3) if sum(each) == total)
+        assert cost(weight, bits) <= min(cost(weight, each) for each in others) + 1e-12
+
+
 @given(st.lists(st.floats(1e-6, 1e6), min_size=2, max_size=40), st.integers(0, 200))
 def test_heavier_columns_have_no_fewer_bits(weight, total):
     weight = np.sort(weight)[::-1]

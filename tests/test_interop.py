@@ -88,6 +88,19 @@ def test_ids_go_along(metric, method):
     assert set(theirs.search(queries(1), 240)[1][0]) == set(ours.rows.ids.all())
 
 
+@pytest.mark.xfail(reason="IndexIDMap2 made its way back from ids while it held no rows", raises=RuntimeError)
+def test_rows_are_found_there_by_their_ids():
+    pytest.importorskip("faiss")
+    ids = np.random.default_rng(0).permutation(2**40 + np.arange(300))
+    ours = build("ip", "nq", 8, ids=ids)
+
+    theirs = to_faiss(ours)
+
+    for number in ids[:3].tolist():
+        np.testing.assert_allclose(theirs.reconstruct(number), ours.reconstruct(number), atol=1e-4)
+    assert theirs.remove_ids(ids[:3]) == 3
+
+
 @pytest.mark.parametrize("metric", ["cosine", "ip"])
 def test_more_rows_may_be_added_there(metric):
     """Codes are nearest levels here, the cell a value lies in there: most columns agree, and so do the neighbours."""

@@ -108,6 +108,21 @@ def test_round_trip(tmp_path, metric, kind):
     assert (tmp_path / "a.lplr").read_bytes() == bytes(serialize_index(index))
 
 
+@pytest.mark.parametrize(
+    ("nbits_R", "sections"), [(1, ["R_index", "R_values"]), (8, ["R_index", "R_values"]), (16, ["R_half"]), (32, ["R"])]
+)
+def test_every_bit_of_the_right_factor_is_kept(nbits_R, sections):
+    """In the smallest of three forms that can."""
+    index = IndexLPLR(48, metric="ip", method="lsvd", rank=11, nbits=4, nbits_R=nbits_R)
+    index.train(rows(500))
+
+    read = deserialize_index(serialize_index(index))
+
+    np.testing.assert_array_equal(read.model.R, index.model.R)
+    names = [section["name"] for section in take_apart(bytes(serialize_index(index)))[0]["sections"]]
+    assert names == ["mu", *sections, "encoder", "bits", "levels", "fields", "blocks"]
+
+
 def removed(index, ids):
     index.remove_ids(ids)
     return index
