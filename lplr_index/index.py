@@ -210,7 +210,7 @@ class IndexLPLR:
             raise InputError(f"expected another IndexLPLR to merge, got {other!r}")
         if other.model.digest != self.model.digest:
             raise InputError("expected an index with the same training, got one whose codes mean something else")
-        numbers = other.rows.ids.stored + as_integer(add_id, "add_id", least=-(2**62))
+        numbers = other.rows.ids.stored + as_integer(add_id, "add_id", least=-(2**62), most=2**62)
         self._rows.append(other.rows.codes(0, len(other)), numbers if len(numbers) else None)
         other.reset()
 

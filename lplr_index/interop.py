@@ -60,11 +60,12 @@ def to_faiss(index: IndexLPLR) -> Any:
     if len(ids):
         chain.append(faiss.IndexIDMap2(chain[-1]))  # it takes an index only while that is empty
         faiss.copy_array_to_vector(ids, chain[-1].id_map)
-        chain[-1].construct_rev_map()
     if index.ntotal:
         scalar.add_sa_codes(_codes(index, nbits))
     for link in chain:
         link.ntotal = scalar.ntotal
+    if len(ids):
+        chain[-1].construct_rev_map()
     return chain[-1]
 
 

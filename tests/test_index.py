@@ -843,10 +843,7 @@ BAD_CALLS = {
 }
 
 
-FAR = pytest.mark.xfail(reason="numpy's OverflowError", raises=OverflowError)
-
-
-@pytest.mark.parametrize("name", [pytest.param(name, marks=FAR if name == "merge far" else ()) for name in BAD_CALLS])
+@pytest.mark.parametrize("name", BAD_CALLS)
 def test_bad_calls(name):
     call, message = BAD_CALLS[name]
     index = filled(n=40)

@@ -88,7 +88,6 @@ def test_ids_go_along(metric, method):
     assert set(theirs.search(queries(1), 240)[1][0]) == set(ours.rows.ids.all())
 
 
-@pytest.mark.xfail(reason="IndexIDMap2 made its way back from ids while it held no rows", raises=RuntimeError)
 def test_rows_are_found_there_by_their_ids():
     pytest.importorskip("faiss")
     ids = np.random.default_rng(0).permutation(2**40 + np.arange(300))
