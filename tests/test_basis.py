@@ -35,13 +35,13 @@ def test_the_exact_basis(n, d):
 
 
 def test_the_randomized_basis_is_taken_where_few_of_many_are_needed():
-    A = centred(900, 600)
+    A = centred(500, 300)
 
     energies, directions = energy_basis(A, 8, 0)
 
     exact = energies_of(A)
     assert len(energies) == 24
-    assert directions.shape == (600, 24)
+    assert directions.shape == (300, 24)
     np.testing.assert_allclose(directions.T @ directions, np.eye(24), atol=1e-5)
     np.testing.assert_allclose(energies[:8], exact[:8], rtol=1e-3)
     assert energies[:8].sum() > 0.999 * exact[:8].sum()
@@ -49,31 +49,31 @@ def test_the_randomized_basis_is_taken_where_few_of_many_are_needed():
 
 
 def test_both_ways_give_the_same_directions():
-    A = centred(900, 600)
+    A = centred(500, 300)
     _, few = energy_basis(A, 8, 0)
-    _, all_of_them = energy_basis(A, 600, 0)
+    _, all_of_them = energy_basis(A, 300, 0)
 
-    assert all_of_them.shape == (600, 600)
+    assert all_of_them.shape == (300, 300)
     np.testing.assert_allclose(np.abs((few[:, :4] * all_of_them[:, :4]).sum(axis=0)), 1, atol=1e-3)
 
 
-@pytest.mark.parametrize("most", [8, 600])
+@pytest.mark.parametrize("most", [8, 300])
 def test_the_largest_entry_of_a_direction_is_positive(most):
-    _, directions = energy_basis(centred(900, 600), most, 0)
+    _, directions = energy_basis(centred(500, 300), most, 0)
 
     largest = np.abs(directions).argmax(axis=0)
     assert (directions[largest, np.arange(directions.shape[1])] > 0).all()
 
 
 def test_the_same_seed_gives_the_same_bytes():
-    A = centred(900, 600)
+    A = centred(500, 300)
 
     np.testing.assert_array_equal(energy_basis(A, 8, 7)[1], energy_basis(A, 8, 7)[1])
     assert not np.array_equal(energy_basis(A, 8, 7)[1], energy_basis(A, 8, 8)[1])
 
 
 def test_fewer_rows_than_directions():
-    A = low_rank_vectors(3, 600)
+    A = low_rank_vectors(3, 300)
 
     energies, directions = energy_basis(A, 8, 0)
 

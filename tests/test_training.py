@@ -159,14 +159,14 @@ def test_the_randomized_basis_serves_as_well():
     """Few bits of many dimensions: the basis is randomized, and the code no worse than with the exact one."""
     from lplr_index import basis
 
-    x = low_rank_vectors(900, 600)
+    x = low_rank_vectors(500, 300)
 
     def missed(model):
         return np.linalg.norm(x - model.decode(model.encode(x)))
 
     randomized = missed(train_auto(x, 2, norms=False, seed=0))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(basis, "_OVERSAMPLE", 600)
+        patch.setattr(basis, "_OVERSAMPLE", 300)
         exact = missed(train_auto(x, 2, norms=False, seed=0))
 
     assert randomized == pytest.approx(exact, rel=0.01)
