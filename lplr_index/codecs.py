@@ -19,7 +19,8 @@ from lplr_index.arrays import ByteMatrix, FloatMatrix
 from lplr_index.errors import InputError
 
 _TINY = 1e-30
-_ROUNDING = 0.25  # of the spread of scores: what rounding up bounds may add, so that few rows pass for nothing
+_SCORED = 0.02  # of the time of a scan: rows that are scored exactly where bounds are exact
+_TAIL = 6.0  # how fast rows thin out near the best, in spreads; queries with uneven y round twice as coarsely
 
 
 class QueryTables(NamedTuple):
@@ -288,14 +289,15 @@ def _heavy(weight: npt.NDArray[np.float64]) -> int:
     """How many leading nibbles want bounds of two digits, for the typical range of each nibble, by falling weight.
 
     Bounds are rounded up in steps of one size for all nibbles, on average by half a step each. The step has to fit the
-    range of the heavy nibbles into two digits and those of the others, four at a time, into one byte. Every heavy
-    nibble is one more look-up, so as few are taken as keep the rounding small beside the spread of scores.
+    range of the heavy nibbles into two digits and those of the others, four at a time, into one byte. A heavy nibble
+    is one more look-up for every row; a coarse step lets rows pass that have to be scored for nothing, and their number
+    grows exponentially with the rounding relative to the spread of scores, as the tail of a distribution does.
     """
     nibbles = len(weight)
     padded = np.concatenate([weight, np.zeros(-nibbles % 8 + 8)])
     fours = padded.reshape(-1, 4, 2).sum(axis=1).max(axis=1)  # of columns c, c + 2, c + 4, c + 6 of each eight
-    spread = float(np.sqrt(np.square(weight / 4).sum()))
-    counts = np.arange(1, len(fours))
-    steps = np.array([max(fours[eights:].max() / 251, weight[0] / (64 * 62)) for eights in counts])
-    enough = max(2 * _ROUNDING * spread / nibbles, 1.25 * float(steps.min()))
-    return min(nibbles, 8 * int(counts[np.argmax(steps <= enough)]))
+    spread = max(float(np.sqrt(np.square(weight / 4).sum())), _TINY)
+    heavy = np.minimum(8 * np.arange(1, len(fours)), nibbles)
+    steps = np.array([max(fours[eights:].max() / 251, weight[0] / (64 * 62)) for eights in range(1, len(fours))])
+    scored = _SCORED * np.exp(np.minimum(_TAIL * nibbles * steps / 2 / spread, 100.0))
+    return int(heavy[np.argmin(heavy / nibbles + scored)])

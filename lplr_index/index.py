@@ -333,7 +333,8 @@ class IndexLPLR:
         UnknownIdError
             If the index does not hold one of them.
         """
-        return self.sa_decode(self._rows.codes_of(as_ids(key)))
+        model = self.model
+        return model.decode(self._rows.codes_of(as_ids(key)))
 
     def sa_encode(self, x: npt.ArrayLike, *, threads: int | None = None) -> ByteMatrix:
         """The bytes (n, code_size) uint8 of rows x (n, d); nothing is added."""
