@@ -142,19 +142,33 @@ def _arrays(index: IndexLPLR) -> Iterator[tuple[str, tuple[int, ...], list[npt.N
     """Name, shape and parts of every section, in file order."""
     if not index.is_trained:
         return
-    model = index.model
+    named = _model_arrays(index.model)
+    if len(index.rows.ids.stored):
+        named["ids"] = index.rows.ids.stored
+    for name, array in named.items():
+        yield name, array.shape, [np.ascontiguousarray(array, dtype=_DTYPES[name])]
+    blocks = -(-index.ntotal // BLOCK)
+    yield "blocks", (blocks, BLOCK * index.code_size), list(index.rows.store.whole())
+
+
+def _model_arrays(model: Model) -> dict[str, npt.NDArray[Any]]:
+    """The sections of a model."""
     named: dict[str, npt.NDArray[Any] | None] = {"mu": model.mu}
     if model.R is not None:
         named |= _compact(model.R)
     named |= {"encoder": model.encoder, "bits": model.codec.bits, "levels": model.codec.levels}
     named |= {"fields": model.codec.fields}
-    if len(index.rows.ids.stored):
-        named["ids"] = index.rows.ids.stored
-    for name, array in named.items():
-        if array is not None:
-            yield name, array.shape, [np.ascontiguousarray(array, dtype=_DTYPES[name])]
-    blocks = -(-index.ntotal // BLOCK)
-    yield "blocks", (blocks, BLOCK * index.code_size), list(index.rows.store.whole())
+    return {name: array for name, array in named.items() if array is not None}
+
+
+def _model_numbers(model: Model | None) -> dict[str, int | float]:
+    """What a header says of a model."""
+    return {
+        "nibbles": model.codec.nibbles if model else 0,
+        "heavy": model.codec.heavy if model else 0,
+        "gain_step": model.gain_step if model else 0.0,
+        "norm_unit": model.norm_unit if model else 0.0,
+    }
 
 
 def _compact(R: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[Any]]:
@@ -186,10 +200,7 @@ def _parts(index: IndexLPLR) -> Iterator[bytes]:
         "trained": index.is_trained,
         "ntotal": index.ntotal,
         "next_id": index.rows.ids.next_id,
-        "nibbles": index.model.codec.nibbles if index.is_trained else 0,
-        "heavy": index.model.codec.heavy if index.is_trained else 0,
-        "gain_step": index.model.gain_step if index.is_trained else 0.0,
-        "norm_unit": index.model.norm_unit if index.is_trained else 0.0,
+        **_model_numbers(index.model if index.is_trained else None),
         "sections": [asdict(section) for section in sections],
     }
     text = json.dumps(header, separators=(",", ":")).encode()
