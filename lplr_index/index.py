@@ -23,9 +23,10 @@ from lplr_index.arrays import (
     row_chunks,
     warn_of_zeros,
 )
+from lplr_index.contract import Index
 from lplr_index.errors import InputError, NotTrainedError
 from lplr_index.filters import row_mask, select
-from lplr_index.metric import is_similarity, metric_type, parse_metric, worst_distance
+from lplr_index.metric import is_similarity, parse_metric
 from lplr_index.model import Model
 from lplr_index.rows import Rows
 from lplr_index.settings import Settings
@@ -35,7 +36,7 @@ _ENCODED_ROWS = 1 << 13  # rows encoded by one task
 _QUERIES = 1 << 10  # queries prepared at a time: some 25 kB of tables each
 
 
-class IndexLPLR:
+class IndexLPLR(Index):
     """Nearest neighbours over packed rows: A ~ 1 mu^T + L R, with L in a few bits a coordinate.
 
     Parameters
@@ -114,11 +115,6 @@ class IndexLPLR:
         return self._settings.metric
 
     @property
-    def metric_type(self) -> int:
-        """METRIC_INNER_PRODUCT, for cosine too, or METRIC_L2."""
-        return metric_type(self.metric)
-
-    @property
     def method(self) -> str:
         """How rows are coded."""
         return self._settings.method
@@ -127,15 +123,6 @@ class IndexLPLR:
     def code_size(self) -> int:
         """Bytes of a row."""
         return self._settings.code_size
-
-    def sa_code_size(self) -> int:
-        """Bytes of a row, as ``sa_encode`` gives it."""
-        return self.code_size
-
-    @property
-    def bits(self) -> float:
-        """Bits per coordinate of a row."""
-        return 8 * self.code_size / self.d
 
     @property
     def model(self) -> Model:
@@ -147,9 +134,6 @@ class IndexLPLR:
     def __repr__(self) -> str:
         state = f"ntotal={self.ntotal}" if self.is_trained else "not trained"
         return f"IndexLPLR(d={self.d}, bits={self.bits:g}, metric={self.metric!r}, method={self.method!r}, {state})"
-
-    def __len__(self) -> int:
-        return self.ntotal
 
     # Building
 
@@ -299,25 +283,7 @@ class IndexLPLR:
         D = np.concatenate([np.empty(0, np.float32), *(self._distances(keys) for keys, _ in parts)])
         return lims, D, np.concatenate([np.empty(0, np.int64), *(ids for _, ids in parts)])
 
-    def assign(self, x: npt.ArrayLike, k: int = 1) -> IdArray:
-        """Ids (nq, k) of the k nearest rows."""
-        return self.search(x, k)[1]
-
-    def search_and_reconstruct(
-        self, x: npt.ArrayLike, k: int, **options: Any
-    ) -> tuple[FloatMatrix, IdArray, npt.NDArray[np.float32]]:
-        """``search`` and the reconstructions (nq, k, d) of what it found; NaN where a result is missing."""
-        D, I = self.search(x, k, **options)
-        x_hat = np.full((*I.shape, self.d), np.nan, np.float32)
-        x_hat[I >= 0] = self.reconstruct_batch(I[I >= 0])
-        return D, I, x_hat
-
     # Rows back
-
-    def reconstruct(self, key: int) -> npt.NDArray[np.float32]:
-        """The reconstruction (d,) of the row with this id; raises as ``reconstruct_batch``."""
-        x_hat: npt.NDArray[np.float32] = self.reconstruct_batch([as_integer(key, "id")])[0]
-        return x_hat
 
     def reconstruct_n(self, n0: int = 0, ni: int = -1) -> FloatMatrix:
         """Reconstructions (ni, d) of ``ni`` rows from the ``n0``-th row held on; all the rest where ni is -1."""
@@ -389,8 +355,3 @@ class IndexLPLR:
     def _allowed(self, filter: Any, params: Any) -> scanning.Filter:
         mask = row_mask(filter, params, self._rows.ids)
         return scanning.no_filter() if mask is None else scanning.pack_filter(mask)
-
-    def _distances(self, keys: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Keys as faiss reports them: similarities, squared distances, extremes for what is missing."""
-        sign = np.float32(1 if is_similarity(self.metric_type) else -1)
-        return np.where(np.isneginf(keys), worst_distance(self.metric_type), sign * keys).astype(np.float32)

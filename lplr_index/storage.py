@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import mmap
 import os
-import struct
-import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,46 +15,16 @@ import numpy.typing as npt
 from lplr_index.atomic import atomic_write
 from lplr_index.blocks import BLOCK, BlockStore
 from lplr_index.codecs import ScalarCodec
-from lplr_index.errors import (
-    ChecksumError,
-    FormatError,
-    HeaderError,
-    InputError,
-    LPLRError,
-    NotAnIndexError,
-    TruncatedError,
-    VersionError,
-)
+from lplr_index.container import Buffer, Parts, natural, pack, stated, unpack
+from lplr_index.errors import FormatError, HeaderError, InputError, LPLRError
 from lplr_index.ids import IdMap
 from lplr_index.index import IndexLPLR
 from lplr_index.model import Model
 from lplr_index.rows import Rows
 from lplr_index.settings import Settings
 
-MAGIC = b"\x89LPLR\r\n\x1a"  # as PNG's: a transfer that touches line ends or the eighth bit shows at once
-VERSION = 1
-_PREFIX = struct.Struct("<8sIIII")  # magic, version, header bytes, header CRC-32, CRC-32 of the 20 bytes before
-_ALIGN = 64
-_PAGE = 4096  # where sections start, so that a header's length does not change with the digits of its numbers
-_HEADER_MOST = 1 << 24
-_MOST_AXES = 2
-_CHUNK = 1 << 24  # bytes checksummed or written at a time
 _DTYPES = {"mu": "<f4", "R": "<f4", "R_half": "<f2", "R_index": "|u1", "R_values": "<f4", "encoder": "<f4"}
 _DTYPES |= {"bits": "|u1", "levels": "<f4", "fields": "<i4", "ids": "<i8", "blocks": "|u1"}
-
-Buffer = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Section:
-    """One array of a file: where it lies and what its bytes add up to."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    offset: int
-    nbytes: int
-    crc32: int
 
 
 def write_index(index: IndexLPLR, path: str | os.PathLike[str]) -> None:
@@ -138,17 +105,17 @@ def verify_index(path: str | os.PathLike[str]) -> IndexLPLR:
 # Writing
 
 
-def _arrays(index: IndexLPLR) -> Iterator[tuple[str, tuple[int, ...], list[npt.NDArray[Any]]]]:
-    """Name, shape and parts of every section, in file order."""
+def _arrays(index: IndexLPLR) -> Iterator[tuple[str, str, tuple[int, ...], Parts]]:
+    """Name, dtype, shape and parts of every section, in file order."""
     if not index.is_trained:
         return
     named = _model_arrays(index.model)
     if len(index.rows.ids.stored):
         named["ids"] = index.rows.ids.stored
     for name, array in named.items():
-        yield name, array.shape, [np.ascontiguousarray(array, dtype=_DTYPES[name])]
+        yield name, _DTYPES[name], array.shape, [np.ascontiguousarray(array, dtype=_DTYPES[name])]
     blocks = -(-index.ntotal // BLOCK)
-    yield "blocks", (blocks, BLOCK * index.code_size), list(index.rows.store.whole())
+    yield "blocks", _DTYPES["blocks"], (blocks, BLOCK * index.code_size), list(index.rows.store.whole())
 
 
 def _model_arrays(model: Model) -> dict[str, npt.NDArray[Any]]:
@@ -187,36 +154,14 @@ def _parts(index: IndexLPLR) -> Iterator[bytes]:
     """The bytes of a file, in pieces."""
     if not isinstance(index, IndexLPLR):
         raise InputError(f"expected an IndexLPLR to write, got {type(index).__name__}")
-    arrays = list(_arrays(index))
-    sections, offset = [], 0
-    for name, shape, parts in arrays:
-        crc, nbytes = 0, 0
-        for chunk in _chunks(parts):
-            crc, nbytes = zlib.crc32(chunk, crc), nbytes + len(chunk)
-        sections.append(Section(name, _DTYPES[name], tuple(shape), offset, nbytes, crc))
-        offset += nbytes + -nbytes % _ALIGN
     header = {
         "settings": asdict(index.settings),
         "trained": index.is_trained,
         "ntotal": index.ntotal,
         "next_id": index.rows.ids.next_id,
         **_model_numbers(index.model if index.is_trained else None),
-        "sections": [asdict(section) for section in sections],
     }
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-(_PREFIX.size + len(text)) % _PAGE)
-    prefix = struct.pack("<8sIII", MAGIC, VERSION, len(text), zlib.crc32(text))
-    yield prefix + struct.pack("<I", zlib.crc32(prefix)) + text
-    for (_, _, parts), section in zip(arrays, sections, strict=True):
-        yield from _chunks(parts)
-        yield bytes(-section.nbytes % _ALIGN)
-
-
-def _chunks(parts: Iterable[npt.NDArray[Any]]) -> Iterator[bytes]:
-    for part in parts:
-        flat = np.ascontiguousarray(part).reshape(-1).view(np.uint8)
-        for start in range(0, len(flat), _CHUNK):
-            yield flat[start : start + _CHUNK].tobytes()
+    return pack(header, _arrays(index))
 
 
 # Reading
@@ -231,104 +176,26 @@ def _map(stream: BinaryIO) -> Buffer:
 
 def _read(data: Buffer, path: str, *, verify: bool) -> IndexLPLR:
     try:
-        header, body = _header(data)
-        sections = _sections(header, len(data) - body)
-        arrays = {s.name: _array(data[body:], s, check=verify or s.name != "blocks") for s in sections}
-        return _index(header, arrays)
+        return _index(*unpack(data, _DTYPES, frozenset() if verify else frozenset({"blocks"})))
     except FormatError as err:
         err.args = (f"{path}: {err}",)
         raise
 
 
-def _header(data: Buffer) -> tuple[dict[str, Any], int]:
-    """The header, and where the sections start."""
-    if bytes(data[: len(MAGIC)]) != MAGIC[: len(data)]:
-        raise NotAnIndexError(f"expected an index file, which starts with {MAGIC!r}, got {bytes(data[:8])!r}")
-    if len(data) < _PREFIX.size:
-        raise TruncatedError(f"expected at least {_PREFIX.size} bytes, got {len(data)}")
-    _, version, length, crc, own = _PREFIX.unpack(data[: _PREFIX.size].tobytes())
-    if zlib.crc32(data[: _PREFIX.size - 4].tobytes()) != own:
-        raise ChecksumError("expected the first bytes to match their checksum, got others: they were changed")
-    if version != VERSION:
-        raise VersionError(f"expected format version {VERSION}, got {version}: a newer release wrote this file")
-    if length > _HEADER_MOST:
-        raise HeaderError(f"expected a header of at most {_HEADER_MOST} bytes, got {length}")
-    end = _PREFIX.size + length
-    if len(data) < end:
-        raise TruncatedError(f"expected a header of {length} bytes, got {len(data) - _PREFIX.size}")
-    text = data[_PREFIX.size : end].tobytes()
-    if zlib.crc32(text) != crc:
-        raise ChecksumError("expected the header to match its checksum, got another: it was changed")
-    try:
-        header = json.loads(text)
-    except (ValueError, RecursionError) as err:
-        raise HeaderError(f"expected a header in JSON, got {err}") from err
-    if not isinstance(header, dict):
-        raise HeaderError(f"expected a header that is a JSON object, got {type(header).__name__}")
-    return header, end
-
-
-def _sections(header: dict[str, Any], room: int) -> list[Section]:
-    """The table of sections, checked against the bytes that follow it: no holes, no overlaps, nothing left over."""
-    sections: list[Section] = []
-    offset = 0
-    for entry in _of(header, "sections", list):
-        if not isinstance(entry, dict):
-            raise HeaderError(f"expected a section to be a JSON object, got {type(entry).__name__}")
-        name, dtype = _of(entry, "name", str), _of(entry, "dtype", str)
-        shape = tuple(_natural(n) for n in _of(entry, "shape", list))
-        section = Section(name, dtype, shape, *(_natural(entry.get(key)) for key in ("offset", "nbytes", "crc32")))
-        if _DTYPES.get(name) != dtype or name in {s.name for s in sections}:
-            raise HeaderError(f"expected each of the known sections once with its dtype, got {name!r} as {dtype!r}")
-        if len(shape) > _MOST_AXES:
-            raise HeaderError(f"expected at most {_MOST_AXES} axes in section {name}, got {len(shape)}")
-        size = np.dtype(dtype).itemsize
-        for n in shape:
-            size *= n
-        if size != section.nbytes or section.offset != offset:
-            raise HeaderError(
-                f"expected {size} bytes at {offset} in section {name}, got {section.nbytes} at {section.offset}"
-            )
-        sections.append(section)
-        offset += size + -size % _ALIGN
-    if room < offset:
-        raise TruncatedError(f"expected {offset} bytes after the header, got {room}")
-    if room > offset:
-        raise HeaderError(f"expected {offset} bytes after the header, got {room}: something was appended")
-    return sections
-
-
-def _array(body: Buffer, section: Section, *, check: bool) -> npt.NDArray[Any]:
-    """A section as an array over the file's own bytes."""
-    end = section.offset + section.nbytes
-    raw = body[section.offset : end]
-    if check:
-        crc = 0
-        for start in range(0, len(raw), _CHUNK):
-            crc = zlib.crc32(raw[start : start + _CHUNK].data, crc)
-        if crc != section.crc32:
-            raise ChecksumError(
-                f"expected section {section.name} to match its checksum, got other bytes: it was changed"
-            )
-    if body[end : end + -section.nbytes % _ALIGN].any():
-        raise ChecksumError(f"expected zeros after section {section.name}, got other bytes: they were changed")
-    return raw.view(section.dtype).reshape(section.shape)
-
-
 def _index(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> IndexLPLR:
     """Put an index together, and see that its parts fit."""
-    stated = _of(header, "settings", dict)
-    if set(stated) != {field.name for field in fields(Settings)}:
+    asked = stated(header, "settings", dict)
+    if set(asked) != {field.name for field in fields(Settings)}:
         raise HeaderError(
-            f"expected the settings {', '.join(f.name for f in fields(Settings))}, got {', '.join(stated)}"
+            f"expected the settings {', '.join(f.name for f in fields(Settings))}, got {', '.join(asked)}"
         )
     try:
-        settings = Settings(**stated)
+        settings = Settings(**asked)
         settings.check()
         model = rows = None
-        if _of(header, "trained", bool):
+        if stated(header, "trained", bool):
             model = _model(header, arrays)
-            ntotal, next_id = _natural(header.get("ntotal")), _natural(header.get("next_id"))
+            ntotal, next_id = natural(header.get("ntotal")), natural(header.get("next_id"))
             blocks, ids = arrays["blocks"], arrays.get("ids")
             if model.d != settings.d or model.code_size != settings.code_size:
                 raise HeaderError(f"expected rows of {settings.code_size} bytes for d = {settings.d}, got others")
@@ -363,23 +230,10 @@ def _model(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Model
             )
         R = np.ascontiguousarray(values[where])
     codec = ScalarCodec(
-        held["bits"], held["levels"], held["fields"], *(_natural(header.get(key)) for key in ("nibbles", "heavy"))
+        held["bits"], held["levels"], held["fields"], *(natural(header.get(key)) for key in ("nibbles", "heavy"))
     )
     codec.check()
-    steps = [float(_of(header, key, (int, float))) for key in ("gain_step", "norm_unit")]
+    steps = [float(stated(header, key, (int, float))) for key in ("gain_step", "norm_unit")]
     model = Model(held["mu"], R, held.get("encoder"), codec, *steps)
     model.check()
     return model
-
-
-def _of(holder: dict[str, Any], key: str, kind: Any) -> Any:
-    value = holder.get(key)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise HeaderError(f"expected {key!r} to be of type {getattr(kind, '__name__', kind)}, got {value!r}")
-    return value
-
-
-def _natural(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise HeaderError(f"expected a whole number from 0 to 2**63 - 1, got {value!r}")
-    return value

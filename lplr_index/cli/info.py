@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from lplr_index.cli.output import Terminal
+from lplr_index.container import VERSION
 from lplr_index.index import IndexLPLR
-from lplr_index.storage import VERSION, read_index
+from lplr_index.storage import read_index
 
 EXAMPLE = "lplr-index info vectors.lplr"
 ID_BYTES = 8
