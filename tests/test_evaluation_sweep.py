@@ -76,14 +76,14 @@ def test_everyone_competes_on_the_same_rows(collection):
     pytest.importorskip("faiss")
     calls = []
     result = sweep(**collection, bits=[1, 2], repeat=1, data="sines", progress=lambda *call: calls.append(call))
-    families = {report.family for report in result.reports}
+    families = {report.family for report in result.reports} - {"faiss TurboQuant", "faiss EDEN"}  # not in every faiss
     exact = next(report for report in result.reports if report.name == "faiss Flat")
 
     assert families == {
         *(f"LPLR {method}" for method in METHODS),
         *("faiss PQ", "faiss OPQ+PQ", "faiss PQ fast scan", "faiss SQ", "faiss RaBitQ", "exact float32"),
     }
-    assert result.skipped == ()
+    assert {skip.name for skip in result.skipped} - {"faiss SQtqmse", "faiss EDEN"} == {"faiss RQ and LSQ"}
     assert exact.recall_at_k == 1.0
     for report in result.reports:
         assert (report.n, report.nt, report.nq, report.d) == (300, 300, 60, D_SWEEP)

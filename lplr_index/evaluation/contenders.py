@@ -1,8 +1,8 @@
 """Who stands beside whom: our methods and faiss's quantizers, each at the bytes a row may cost.
 
-faiss's scalar quantizers and RaBitQ come in sizes of their own and are shown at those. faiss's product quantizers get
-as many codes as the budget has bytes; where that number does not divide the dimension, zeros are spread evenly
-between the coordinates, so that every code covers about as many of them.
+faiss's scalar quantizers, RaBitQ, TurboQuant and EDEN come in sizes of their own and are shown at those. faiss's
+product and additive quantizers get as many codes as the budget has bytes; where a product quantizer's number of codes
+does not divide the dimension, zeros are spread evenly between the coordinates, so that every code covers about as many.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ _DEFAULT_ITERATIONS = 25  # of faiss's k-means
 _FEWER_ITERATIONS = 5
 _DEFAULT_ROUNDS = 50  # of faiss's OPQ, each with 4 iterations of k-means, after 40
 _FEWEST_ROUNDS, _MOST_ROUNDS, _ROUNDS_TIMES_CODES = 2, 8, 240
+_FEWER_LSQ_ITERATIONS, _FEWER_LSQ_SEARCHES = 5, 4
+_FIXED_BITS = (1, 2, 3, 4)  # of RaBitQ, TurboQuant and EDEN
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ def contenders(
     methods: Sequence[str] = METHODS,
     peers: bool = True,
     thorough: bool = False,
+    additive_codes: int = 0,
     seed: int = 0,
 ) -> tuple[list[Contender], list[Skip]]:
     """Return who competes at these budgets, ours first, and who cannot.
@@ -99,8 +102,11 @@ def contenders(
     peers : bool
         Whether faiss's are wanted.
     thorough : bool
-        Train faiss's product quantizers with its default iterations, which takes minutes; otherwise with fewer,
-        and the notes say how many.
+        Train faiss's product and local search quantizers with its default iterations, which takes minutes; otherwise
+        with fewer, and the notes say how many.
+    additive_codes : int
+        The most codes a row of faiss's additive quantizers, RQ and LSQ, which are left out by default: for 16 codes
+        they train for minutes, for 100 for hours.
     seed : int
         Of everything random, faiss's rotations and k-means included.
 
@@ -112,7 +118,7 @@ def contenders(
     name = parse_metric(metric)
     found = list(_ours(d, bits, name, methods, seed))
     if peers:
-        found += _theirs(d, bits, name, nt, thorough=thorough, seed=seed)
+        found += _theirs(d, bits, name, nt, additive_codes, thorough=thorough, seed=seed)
     return [one for one in found if isinstance(one, Contender)], [one for one in found if isinstance(one, Skip)]
 
 
@@ -132,24 +138,30 @@ def _ours(d: int, bits: Sequence[float], metric: str, methods: Sequence[str], se
 
 
 def _theirs(
-    d: int, bits: Sequence[float], metric: str, nt: int, *, thorough: bool, seed: int
+    d: int, bits: Sequence[float], metric: str, nt: int, additive_codes: int, *, thorough: bool, seed: int
 ) -> Iterator[Contender | Skip]:
     try:
         faiss = require("faiss", "eval")
     except MissingDependencyError as err:
-        yield Skip("faiss PQ, OPQ+PQ, PQ fast scan, SQ, RaBitQ and exact search", None, str(err))
+        names = "faiss PQ, OPQ+PQ, PQ fast scan, RQ, LSQ, SQ, RaBitQ, TurboQuant, EDEN and exact search"
+        yield Skip(names, None, str(err))
         return
     recipes = _Recipes(faiss, d, metric_type(metric), thorough=thorough, seed=seed)
     for budget in bits:
         size = int(budget * d / 8)
         yield from _product_quantizers(recipes, budget, size, nt)
+        if additive_codes:
+            yield from _additive_quantizers(recipes, budget, size, nt, additive_codes)
+    if not additive_codes:
+        yield Skip("faiss RQ and LSQ", None, "left out, for they train for minutes or hours")
     for nbits in (4, 8):
         yield Contender("faiss SQ", f"faiss SQ{nbits}", "", None, partial(recipes.scalar, nbits))
-    for nbits in (1, 2, 3, 4):
+    for nbits in _FIXED_BITS:
         note = f"random rotation, queries in {_RABITQ_QUERY_BITS} bits"
         if nbits > 1:
             note += "; faiss gives rows back from their first bits only, hence the error"
         yield Contender("faiss RaBitQ", f"faiss RaBitQ-{nbits}", note, None, partial(recipes.rabitq, nbits))
+    yield from _rotated_scalar_quantizers(recipes, metric)
     yield Contender(EXACT, "faiss Flat", "", None, partial(faiss.IndexFlat, d, metric_type(metric)))
 
 
@@ -172,6 +184,34 @@ def _product_quantizers(recipes: _Recipes, budget: float, size: int, nt: int) ->
             yield Contender(family, name, note, budget, partial(build, codes))
 
 
+def _additive_quantizers(recipes: _Recipes, budget: float, size: int, nt: int, most: int) -> Iterator[Contender | Skip]:
+    """Yield the two additive quantizers of ``size`` bytes a row."""
+    offers = [
+        ("faiss RQ", f"faiss RQ{size}x8", "", recipes.residual),
+        ("faiss LSQ", f"faiss LSQ{size}x8", recipes.lsq_note, recipes.local_search),
+    ]
+    for family, name, note, build in offers:
+        if not 0 < size <= most:
+            yield Skip(name, budget, f"expected 1 to {most} codes a row, got {size}")
+        elif nt < 256:
+            yield Skip(name, budget, f"expected at least 256 training rows, one for each centroid, got {nt}")
+        else:
+            yield Contender(family, name, note, budget, partial(build, size))
+
+
+def _rotated_scalar_quantizers(recipes: _Recipes, metric: str) -> Iterator[Contender | Skip]:
+    """Yield TurboQuant, without its inner-product form, which finds less than the plain one, and EDEN."""
+    offers = [("faiss TurboQuant", "faiss SQtqmse", recipes.turboquant), ("faiss EDEN", "faiss EDEN", recipes.eden)]
+    for family, name, build in offers:
+        if metric != "cosine" and build == recipes.turboquant:
+            yield Skip(name, None, f"expected metric cosine, for it keeps no lengths, got {metric}")
+        elif not recipes.has_eden:
+            yield Skip(name, None, "expected a faiss that has it, as 1.15.1 does, got an older one")
+        else:
+            for nbits in _FIXED_BITS:
+                yield Contender(family, f"{name}{nbits}", "random rotation", None, partial(build, nbits))
+
+
 class _Recipes:
     """How each faiss index is made, training settings included."""
 
@@ -190,6 +230,21 @@ class _Recipes:
         if self._thorough:
             return ""
         return f"{self._rounds(codes)} rotation rounds (faiss: {_DEFAULT_ROUNDS}), {self.pq_note}"
+
+    @property
+    def lsq_note(self) -> str:
+        if self._thorough:
+            return ""
+        own = self._faiss.LocalSearchQuantizer()
+        return (
+            f"{_FEWER_LSQ_ITERATIONS} training iterations (faiss: {own.train_iters}) "
+            f"of {_FEWER_LSQ_SEARCHES} searches (faiss: {own.train_ils_iters})"
+        )
+
+    @property
+    def has_eden(self) -> bool:
+        """Whether this faiss has EDEN and TurboQuant, which came together."""
+        return hasattr(self._faiss, "IndexEDEN")
 
     def pq(self, codes: int) -> Any:
         """One byte a code."""
@@ -229,6 +284,33 @@ class _Recipes:
         """RaBitQ after a random rotation, without which its bounds do not hold."""
         index = self._faiss.IndexRaBitQ(self.d, self._metric, nbits)
         index.qb = _RABITQ_QUERY_BITS
+        return self._rotated(index)
+
+    def turboquant(self, nbits: int) -> Any:
+        """Levels for a coordinate of a random unit vector, which a random rotation makes of any."""
+        kind = getattr(self._faiss.ScalarQuantizer, f"QT_{nbits}bit_tqmse")
+        return self._rotated(self._faiss.IndexScalarQuantizer(self.d, kind, self._metric))
+
+    def eden(self, nbits: int) -> Any:
+        """The same levels, and a scale a row."""
+        return self._rotated(self._faiss.index_factory(self.d, f"EDEN{nbits}", self._metric))
+
+    def residual(self, codes: int) -> Any:
+        """One byte a code, each a whole vector, found by beam search."""
+        index = self._faiss.IndexResidualQuantizer(self.d, codes, 8, self._metric)
+        index.rq.cp.seed += self._seed
+        index.rq.cp.min_points_per_centroid = 1  # as for product quantizers
+        return index
+
+    def local_search(self, codes: int) -> Any:
+        """The same kind of code, found by iterated local search."""
+        index = self._faiss.IndexLocalSearchQuantizer(self.d, codes, 8, self._metric)
+        index.lsq.random_seed += self._seed
+        if not self._thorough:
+            index.lsq.train_iters, index.lsq.train_ils_iters = _FEWER_LSQ_ITERATIONS, _FEWER_LSQ_SEARCHES
+        return index
+
+    def _rotated(self, index: Any) -> Any:
         rotation = self._faiss.RandomRotationMatrix(self.d, self.d)
         rotation.init(self._seed)
         return self._faiss.IndexPreTransform(rotation, index)
