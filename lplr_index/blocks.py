@@ -15,6 +15,39 @@ BLOCK = 32  # rows of one block, as in kernels/scan.py
 PIECE = 2048  # blocks of a piece: a new row never copies more than one piece
 
 
+class Form(NamedTuple):
+    """What the bytes of a row are, in their order, and so what lies where in a block: see kernels/bounds.py.
+
+    Attributes
+    ----------
+    nibbles : int
+        Nibbles, an even number; a column of 16 bytes each in a block.
+    singles : int
+        Bytes that are each read by themselves (of centroids, of a gain); a run of 32 bytes each.
+    norms : int
+        Numbers of two bytes; a run of 64 bytes each.
+    """
+
+    nibbles: int = 0
+    singles: int = 0
+    norms: int = 0
+
+    @property
+    def code_size(self) -> int:
+        """Bytes of a row."""
+        return self.nibbles // 2 + self.singles + 2 * self.norms
+
+    @property
+    def singles_at(self) -> int:
+        """Where the runs of single bytes start in a block."""
+        return self.nibbles // 2 * BLOCK
+
+    @property
+    def norms_at(self) -> int:
+        """Where the runs of two-byte numbers start in a block."""
+        return (self.nibbles // 2 + self.singles) * BLOCK
+
+
 class Piece(NamedTuple):
     """A run of whole blocks: ``blocks`` (blocks, 32 * code_size) uint8 hold rows ``row0`` to ``row0 + rows``."""
 
@@ -32,26 +65,28 @@ class BlockStore:
 
     Parameters
     ----------
-    code_size : int
-        Bytes of a row.
-    nibbles : int
-        Nibbles of a row's code; what follows them in a row are its scalars.
+    form : Form
+        What the bytes of a row are.
     """
 
-    def __init__(self, code_size: int, nibbles: int) -> None:
-        self.code_size = code_size
-        self.nibbles = nibbles
+    def __init__(self, form: Form) -> None:
+        self.form = form
         self.ntotal = 0
         self._pieces: list[ByteMatrix] = []
         self._rows: list[int] = []
 
     @classmethod
-    def of_blocks(cls, blocks: ByteMatrix, ntotal: int, nibbles: int) -> BlockStore:
+    def of_blocks(cls, blocks: ByteMatrix, ntotal: int, form: Form) -> BlockStore:
         """A store over existing blocks (ceil(ntotal / 32), 32 * code_size), which are not copied."""
-        store = cls(blocks.shape[1] // BLOCK, nibbles)
+        store = cls(form)
         if ntotal:
             store._pieces, store._rows, store.ntotal = [blocks], [ntotal], ntotal
         return store
+
+    @property
+    def code_size(self) -> int:
+        """Bytes of a row."""
+        return self.form.code_size
 
     def __iter__(self) -> Iterator[Piece]:
         row0 = 0
@@ -69,7 +104,7 @@ class BlockStore:
             held = self._rows[-1]
             n = min(len(codes) - done, PIECE * BLOCK - held)
             self._reserve(held + n)
-            kernel.weave(codes[done : done + n], held, self.nibbles, self._pieces[-1])
+            kernel.weave(codes[done : done + n], held, self.form.nibbles, self.form.singles, self._pieces[-1])
             self._rows[-1] += n
             self.ntotal += n
             done += n
@@ -83,13 +118,13 @@ class BlockStore:
             here = np.flatnonzero((rows >= piece.row0) & (rows < piece.row0 + piece.rows))
             if len(here):
                 part = np.empty((len(here), self.code_size), np.uint8)
-                kernel.unweave(piece.blocks, rows[here] - piece.row0, self.nibbles, part)
+                kernel.unweave(piece.blocks, rows[here] - piece.row0, self.form.nibbles, self.form.singles, part)
                 out[here] = part
         return out
 
     def keep(self, mask: npt.NDArray[np.bool_]) -> BlockStore:
         """A store of the rows of the mask (ntotal,), in their order; this one is left as it is."""
-        kept = BlockStore(self.code_size, self.nibbles)
+        kept = BlockStore(self.form)
         for piece in self:
             for start in range(0, piece.rows, PIECE * BLOCK):
                 stop = min(start + PIECE * BLOCK, piece.rows)

@@ -23,6 +23,7 @@ from lplr_index.arrays import (
     row_chunks,
     warn_of_zeros,
 )
+from lplr_index.blocks import Form
 from lplr_index.contract import Index
 from lplr_index.errors import InputError, NotTrainedError
 from lplr_index.filters import row_mask, select
@@ -207,7 +208,7 @@ class IndexLPLR(Index):
 
     def reset(self) -> None:
         """Remove all rows; the training stays."""
-        self._rows = Rows.none(self.code_size, self._model.codec.nibbles if self._model else 2)
+        self._rows = Rows.none(self._model.form if self._model else Form())
 
     # Searching
 

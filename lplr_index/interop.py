@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lplr_index.codecs import ScalarCodec
 from lplr_index.errors import UnsupportedError
 from lplr_index.extras import require
 from lplr_index.index import IndexLPLR
@@ -32,14 +33,14 @@ def to_faiss(index: IndexLPLR) -> Any:
     """
     faiss = require("faiss", "eval")
     model, nbits = index.model, index.settings.nbits
-    if index.method == "auto" or nbits not in (4, 8):
+    codec = model.codec
+    if index.method == "auto" or nbits not in (4, 8) or not isinstance(codec, ScalarCodec):
         raise UnsupportedError(
             f"expected uniform columns of 4 or 8 bits without gain, which faiss has, got method {index.method!r}"
             + (f" with {nbits} bits" if nbits else "")
         )
     if index.metric == "l2" and model.R is not None:
         raise UnsupportedError(f"expected cosine or ip, or nq under L2, got L2 with the R of {index.method!r}")
-    codec = model.codec
     kind = faiss.ScalarQuantizer.QT_4bit if nbits == 4 else faiss.ScalarQuantizer.QT_8bit
     scalar = faiss.IndexScalarQuantizer(codec.m, kind, index.metric_type)
     low = codec.levels[codec.starts[:-1]].astype(np.float64)
@@ -61,7 +62,7 @@ def to_faiss(index: IndexLPLR) -> Any:
         chain.append(faiss.IndexIDMap2(chain[-1]))  # it takes an index only while that is empty
         faiss.copy_array_to_vector(ids, chain[-1].id_map)
     if index.ntotal:
-        scalar.add_sa_codes(_codes(index, nbits))
+        scalar.add_sa_codes(_codes(index, codec, nbits))
     for link in chain:
         link.ntotal = scalar.ntotal
     if len(ids):
@@ -69,9 +70,8 @@ def to_faiss(index: IndexLPLR) -> Any:
     return chain[-1]
 
 
-def _codes(index: IndexLPLR, nbits: int) -> Any:
+def _codes(index: IndexLPLR, codec: ScalarCodec, nbits: int) -> Any:
     """The codes of all rows (n, bytes) as faiss packs them: 4 bits low nibble first, 8 bits a byte each."""
-    codec = index.model.codec
     rows = codec.column_codes(np.ascontiguousarray(index.rows.codes(0, len(index))[:, : codec.nibbles // 2]))
     if nbits == 8:
         return rows

@@ -1,7 +1,7 @@
 """What training learns, and all an index needs beside the rows: A ~ 1 mu^T + L R, and the code of L.
 
-A row's bytes are its code, then its scalars: one byte of gain where the method has one, and under L2 two bytes of
-squared norm. Its reconstruction is g (mu + l R).
+A row's bytes are its code, then its scalars: where the method has one, a gain of one byte or in the last nibble of the
+code, and under L2 two bytes of squared norm. Its reconstruction is g (mu + l R).
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lplr_index.arrays import ByteMatrix, FloatMatrix
 from lplr_index.basis import right_inverse
-from lplr_index.codecs import ScalarCodec
+from lplr_index.blocks import Form
+from lplr_index.codecs import Codec
 from lplr_index.errors import InputError
+from lplr_index.gains import NO_GAIN, Gain
 from lplr_index.linalg import single_threaded
 from lplr_index.products import Product
 
-_GAIN_MOST = 255
 _HALF_MOST = 65504.0  # largest float16
 
 
@@ -37,10 +37,10 @@ class Model:
         The right factor; the identity where None (``nq``).
     encoder : ndarray of shape (d, m), float32, or None
         l = Q((x - mu) encoder); the right inverse of R (the least-squares solution for l) where None.
-    codec : ScalarCodec
+    codec : Codec
         The code of rows of L.
-    gain_step : float
-        Gains are stored as multiples of it, in one byte; 0 where rows have no gain.
+    gain : Gain
+        What the codes of gains mean. Of 4 bits, they lie in the last nibble, which the codec leaves free.
     norm_unit : float
         The usual squared norm of a reconstruction, 0 where rows have none. A row's is that times one plus a float16,
         which is precise for usual rows and reaches to 250 times their length.
@@ -49,8 +49,8 @@ class Model:
     mu: npt.NDArray[np.float32]
     R: FloatMatrix | None
     encoder: FloatMatrix | None
-    codec: ScalarCodec
-    gain_step: float = 0.0
+    codec: Codec
+    gain: Gain = NO_GAIN
     norm_unit: float = 0.0
 
     @property
@@ -61,20 +61,27 @@ class Model:
     @property
     def code_size(self) -> int:
         """Bytes of a row, scalars included."""
-        return self.codec.nibbles // 2 + (1 if self.gain_step else 0) + (2 if self.norm_unit else 0)
+        return self.form.code_size
+
+    @property
+    def form(self) -> Form:
+        """What the bytes of a row are."""
+        return Form(self.codec.nibbles, self.codec.stages + (self.gain.bits == 8), 1 if self.norm_unit else 0)
 
     @property
     def nbytes(self) -> int:
         """Bytes of what does not grow with the rows."""
-        arrays = (self.mu, self.R, self.encoder, self.codec.bits, self.codec.levels, self.codec.fields)
+        arrays = (self.mu, self.R, self.encoder, *self.codec.arrays.values())
         return sum(a.nbytes for a in arrays if a is not None)
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of everything that decides what codes mean; indexes merge only where it is the same."""
-        hashed = hashlib.sha256(np.array([self.gain_step, self.norm_unit, self.codec.nibbles]).tobytes())
-        codec = self.codec
-        for a in (self.mu, self.R, self.encoder, codec.bits, codec.levels, codec.fields):
+        numbers = [self.gain.step, self.norm_unit, self.codec.nibbles]
+        if not self.gain.is_multiple:
+            numbers += [self.gain.bits, self.gain.least, self.gain.power, self.gain.usual]
+        hashed = hashlib.sha256(np.array(numbers).tobytes())
+        for a in (self.mu, self.R, self.encoder, *self.codec.arrays.values()):
             hashed.update(b"-" if a is None else repr(a.shape).encode() + np.ascontiguousarray(a).tobytes())
         return hashed.hexdigest()
 
@@ -87,8 +94,11 @@ class Model:
                 raise InputError(f"expected {name} finite and of shape {shape}, got shape {a.shape}")
         if self.R is None and m != d:
             raise InputError(f"expected {d} columns where R is the identity, got {m}")
-        if not all(np.isfinite(step) and step >= 0 for step in (self.gain_step, self.norm_unit)):
-            raise InputError(f"expected finite scalar steps >= 0, got {self.gain_step} and {self.norm_unit}")
+        self.gain.check()
+        if self.gain.bits == 4 and not self.codec.spare:
+            raise InputError("expected a last nibble that is free for gains of 4 bits, got a code that uses it")
+        if not (np.isfinite(self.norm_unit) and self.norm_unit >= 0):
+            raise InputError(f"expected a finite norm_unit >= 0, got {self.norm_unit}")
 
     def project(self, xq: FloatMatrix) -> FloatMatrix:
         """y = R q of each query: (nq, d) to (nq, m)."""
@@ -102,13 +112,16 @@ class Model:
         """The bytes (n, code_size) of rows x (n, d): code, gain, norm."""
         y = self._encoding(x - self.mu if self._centred else x) if self._encoding else x
         codes = self.codec.encode(np.ascontiguousarray(y))
-        parts: list[npt.NDArray[Any]] = [codes]
-        if self.gain_step or self.norm_unit:
+        parts = [codes]
+        if self.gain.bits or self.norm_unit:
             norms = self.norms(self.codec.decode(codes))
-            if self.gain_step:
-                gains = self.quantize_gains(x, norms)
-                parts.append(gains[:, None])
-                norms = norms * (gains * self.gain_step)
+            if self.gain.bits:
+                gains = self.gain.encode(np.sqrt(np.square(x, dtype=np.float64).sum(axis=1)), norms)
+                if self.gain.bits == 4:
+                    codes[:, self._last] |= gains << 4
+                else:
+                    parts.append(gains[:, None])
+                norms = norms * self.gain.decode(gains)
             if self.norm_unit:
                 halves = np.minimum(norms**2 / self.norm_unit - 1, _HALF_MOST).astype("<f2")
                 parts.append(halves[:, None].view(np.uint8))
@@ -116,20 +129,19 @@ class Model:
 
     def decode(self, codes: ByteMatrix) -> FloatMatrix:
         """Reconstructions (n, d) of rows' bytes (n, code_size)."""
-        half = self.codec.nibbles // 2
-        L = self.codec.decode(np.ascontiguousarray(codes[:, :half]))
+        L = self.codec.decode(np.ascontiguousarray(codes[:, : self.codec.nibbles // 2 + self.codec.stages]))
         x = L if self._reconstruction is None else self._reconstruction(L)
         if self._centred:
             x = x + self.mu
-        if self.gain_step:
-            x = x * (codes[:, half : half + 1] * np.float32(self.gain_step))
+        if self.gain.bits:
+            x = x * self.gain.decode(self.gain_codes(codes), np.float32)[:, None]
         return np.ascontiguousarray(x, dtype=np.float32)
 
-    def quantize_gains(self, x: FloatMatrix, norms: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
-        """One byte of |x| / |x_hat| a row, for x (n, d) and norms |x_hat| (n,); zero for rows of length zero alone."""
-        lengths = np.sqrt(np.square(x, dtype=np.float64).sum(axis=1))
-        wanted = np.divide(lengths, norms, out=np.full(len(x), np.inf), where=norms > 0) / self.gain_step
-        return np.where(lengths > 0, np.clip(np.rint(wanted), 1, _GAIN_MOST), 0).astype(np.uint8)
+    def gain_codes(self, codes: ByteMatrix) -> ByteMatrix:
+        """The codes of gains (n,) in rows' bytes (n, code_size), of a model that has gains."""
+        if self.gain.bits == 4:
+            return np.right_shift(codes[:, self._last], 4, dtype=np.uint8)
+        return codes[:, self._last + 1 + self.codec.stages]
 
     def norms(self, L: FloatMatrix) -> npt.NDArray[np.float64]:
         """|mu + l R| of each row of L (n, m), (n,), without forming the reconstructions."""
@@ -139,6 +151,11 @@ class Model:
         turn, shift, base = self._gram
         kernel.row_norms(L, L if turn is None else turn(L), shift, base, norms)
         return norms
+
+    @property
+    def _last(self) -> int:
+        """The byte of the last nibble, its high one."""
+        return self.codec.nibbles // 2 - 1
 
     @cached_property
     def _centred(self) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lplr_index.arrays import ByteMatrix, IdArray
-from lplr_index.blocks import BlockStore, Piece
+from lplr_index.blocks import BlockStore, Form, Piece
 from lplr_index.ids import IdMap
 
 
@@ -28,9 +28,9 @@ class Rows:
         self.ids = ids
 
     @classmethod
-    def none(cls, code_size: int, nibbles: int) -> Rows:
-        """No rows yet."""
-        return cls(BlockStore(code_size, nibbles), IdMap())
+    def none(cls, form: Form) -> Rows:
+        """No rows yet, of bytes of this form."""
+        return cls(BlockStore(form), IdMap())
 
     def __len__(self) -> int:
         return self.ids.ntotal

@@ -47,18 +47,21 @@ def layout(model: Model) -> Layout:
     """Where a model's rows keep what in a block."""
     from lplr_index.kernels import bounds as kernel
 
-    nibbles = model.codec.nibbles
-    after_gain = nibbles * 16 + (BLOCK if model.gain_step else 0)
+    form, codec, gain = model.form, model.codec, model.gain
+    gain_at = {0: -1, 4: BLOCK // 2 * (codec.nibbles - 1), 8: form.singles_at + BLOCK * codec.stages}
     return kernel.Layout(
-        nibbles=nibbles,
-        block_bytes=BLOCK * model.code_size,
-        gain_at=nibbles * 16 if model.gain_step else -1,
-        norm_at=after_gain if model.norm_unit else -1,
-        gain_step=model.gain_step,
+        nibbles=codec.nibbles,
+        stages=codec.stages,
+        block_bytes=BLOCK * form.code_size,
+        gain_bits=gain.bits,
+        gain_at=gain_at[gain.bits],
+        gain_least=gain.least,
+        gain_step=gain.step,
+        norm_at=form.norms_at if model.norm_unit else -1,
         norm_unit=model.norm_unit,
-        heavy=model.codec.heavy,
-        split_fields=model.codec.split_fields,
-        split_levels=model.codec.split_levels,
+        heavy=codec.heavy,
+        split_fields=codec.split_fields,
+        split_levels=codec.split_levels,
         halves=_halves(),
     )
 
@@ -77,10 +80,12 @@ def prepare(model: Model, xq: FloatMatrix) -> Queries:
     affine[:, 0] = factor * tables.scale
     affine[:, 1] = factor * (tables.base + offset)
     affine[:, 2] = -np.inf
-    largest = factor * (tables.size + np.abs(offset)) * (255 * model.gain_step if model.gain_step else 1.0)
+    largest = factor * (tables.size + np.abs(offset)) * model.gain.most
     # A norm's own float32 rounding is relative to the norm, which a near row bounds by the query and the score.
     slack = _ROUNDING * 2 * (largest + lengths + model.norm_unit)
-    return kernel.Queries(tables.bounds, affine, slack, tables.exact, tables.split, offset, lengths)
+    return kernel.Queries(
+        tables.bounds, tables.stage_bounds, affine, slack, tables.exact, tables.stages, tables.split, offset, lengths
+    )
 
 
 def search(

@@ -17,6 +17,7 @@ from lplr_index.blocks import BLOCK, BlockStore
 from lplr_index.codecs import ScalarCodec
 from lplr_index.container import Buffer, Parts, natural, pack, stated, unpack
 from lplr_index.errors import FormatError, HeaderError, InputError, LPLRError
+from lplr_index.gains import NO_GAIN, Gain
 from lplr_index.ids import IdMap
 from lplr_index.index import IndexLPLR
 from lplr_index.model import Model
@@ -123,8 +124,7 @@ def _model_arrays(model: Model) -> dict[str, npt.NDArray[Any]]:
     named: dict[str, npt.NDArray[Any] | None] = {"mu": model.mu}
     if model.R is not None:
         named |= _compact(model.R)
-    named |= {"encoder": model.encoder, "bits": model.codec.bits, "levels": model.codec.levels}
-    named |= {"fields": model.codec.fields}
+    named |= {"encoder": model.encoder, **model.codec.arrays}
     return {name: array for name, array in named.items() if array is not None}
 
 
@@ -133,7 +133,7 @@ def _model_numbers(model: Model | None) -> dict[str, int | float]:
     return {
         "nibbles": model.codec.nibbles if model else 0,
         "heavy": model.codec.heavy if model else 0,
-        "gain_step": model.gain_step if model else 0.0,
+        "gain_step": model.gain.step if model else 0.0,
         "norm_unit": model.norm_unit if model else 0.0,
     }
 
@@ -203,7 +203,7 @@ def _index(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Index
                 raise HeaderError(f"expected blocks for {ntotal} rows, got shape {blocks.shape}")
             if ids is not None and (ids.shape != (ntotal,) or (ids < 0).any() or len(np.unique(ids)) != ntotal):
                 raise HeaderError(f"expected {ntotal} distinct ids, got others")
-            store = BlockStore.of_blocks(blocks, ntotal, model.codec.nibbles)
+            store = BlockStore.of_blocks(blocks, ntotal, model.form)
             rows = Rows(store, IdMap(ntotal, None if ids is None else ids.astype(np.int64), next_id))
         elif arrays:
             raise HeaderError(f"expected no sections in an untrained index, got {', '.join(arrays)}")
@@ -233,7 +233,8 @@ def _model(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Model
         held["bits"], held["levels"], held["fields"], *(natural(header.get(key)) for key in ("nibbles", "heavy"))
     )
     codec.check()
-    steps = [float(stated(header, key, (int, float))) for key in ("gain_step", "norm_unit")]
-    model = Model(held["mu"], R, held.get("encoder"), codec, *steps)
+    step, norm_unit = (float(stated(header, key, (int, float))) for key in ("gain_step", "norm_unit"))
+    gain = Gain(8, step=step) if step else NO_GAIN
+    model = Model(held["mu"], R, held.get("encoder"), codec, gain, norm_unit)
     model.check()
     return model

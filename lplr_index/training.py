@@ -19,6 +19,7 @@ from lplr_index.basis import energy_basis, right_inverse
 from lplr_index.codecs import ScalarCodec
 from lplr_index.errors import InputError
 from lplr_index.factorization import factorize
+from lplr_index.gains import NO_GAIN, Gain
 from lplr_index.linalg import RESOLUTION, least_squares, single_threaded
 from lplr_index.lloyd import lloyd_max
 from lplr_index.model import Model
@@ -28,7 +29,6 @@ from lplr_index.settings import Settings
 TRAIN_ROWS = 65536  # rows a model is learned from; of more, a seeded choice
 _RANKING_WEIGHT = 1.2  # power of the energy in water-filling: above 1, because least error is not best ranking
 _REFITS = 2  # of R against the quantized L, each followed by new levels
-_HEADROOM = 1.5  # largest gain that can be stored, relative to the largest usual one
 _LEAST = 1e-300  # of what is divided by
 
 
@@ -124,13 +124,9 @@ def _with_scalars(model: Model, x: FloatMatrix, *, gains: bool, norms: bool) -> 
     probe = x[: 1 << 14]
     hats = model.norms(model.codec.decode(model.encode(probe)))
     lengths: npt.NDArray[np.float64] = np.sqrt(np.square(probe, dtype=np.float64).sum(axis=1))
-    gain_step = norm_unit = 0.0
-    if gains:
-        ratio = np.divide(lengths, hats, out=np.ones_like(lengths), where=hats > 0)
-        gain_step = _HEADROOM * max(float(np.quantile(ratio, 0.999)), _LEAST) / 255
-    if norms:
-        norm_unit = max(float(np.mean((lengths if gains else hats) ** 2)), _LEAST)
-    return replace(model, gain_step=gain_step, norm_unit=norm_unit)
+    gain = Gain.fit(lengths, hats, bits=8, power=1.0) if gains else NO_GAIN
+    norm_unit = max(float(np.mean((lengths if gains else hats) ** 2)), _LEAST) if norms else 0.0
+    return replace(model, gain=gain, norm_unit=norm_unit)
 
 
 def sample_rows(x: npt.NDArray[Any], seed: int) -> npt.NDArray[Any]:

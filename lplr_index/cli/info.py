@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from lplr_index.cli.output import Terminal
+from lplr_index.codecs import ScalarCodec
 from lplr_index.container import VERSION
 from lplr_index.index import IndexLPLR
 from lplr_index.storage import read_index
@@ -72,10 +73,11 @@ def in_words(facts: dict[str, Any]) -> str:
 
 
 def _columns_by_bits(index: IndexLPLR) -> dict[str, int]:
-    """Return how many columns of L have how many bits."""
-    if not index.is_trained:
+    """Return how many columns of L have how many bits, where each has its own."""
+    codec = index.model.codec if index.is_trained else None
+    if not isinstance(codec, ScalarCodec):
         return {}
-    bits, columns = np.unique(index.model.codec.bits, return_counts=True)
+    bits, columns = np.unique(codec.bits, return_counts=True)
     return {str(each): count for each, count in zip(bits.tolist(), columns.tolist(), strict=True)}
 
 

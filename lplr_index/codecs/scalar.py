@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lplr_index.allocation import pack_fields
 from lplr_index.arrays import ByteMatrix, FloatMatrix
-from lplr_index.codecs.base import QueryTables
+from lplr_index.codecs.base import QueryTables, bound_tables, heavy_nibbles
 from lplr_index.errors import InputError
 
 _TINY = 1e-30
-_SCORED = 0.02  # of the time of a scan: rows that are scored exactly where bounds are exact
-_TAIL = 6.0  # how fast rows thin out near the best, in spreads; queries with uneven y round twice as coarsely
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +43,12 @@ class ScalarCodec:
 
     @classmethod
     def build(
-        cls, levels: list[npt.NDArray[np.float32]], spread: npt.NDArray[np.float64], nbytes: int | None = None
+        cls,
+        levels: list[npt.NDArray[np.float32]],
+        spread: npt.NDArray[np.float64],
+        nbytes: int | None = None,
+        *,
+        spare: bool = False,
     ) -> ScalarCodec:
         """Lay out codes for given levels.
 
@@ -56,25 +60,59 @@ class ScalarCodec:
             Typical magnitude of a query in each column; nibbles are ordered by what they add to a score.
         nbytes : int, optional
             Bytes a code must have; as few as possible where None.
+        spare : bool
+            Leave the last nibble free.
+
+        Raises
+        ------
+        InputError
+            If the levels need more bytes.
         """
         bits = np.array([len(column).bit_length() - 1 for column in levels], np.uint8)
         fields = pack_fields(bits)
         used = int(fields[:, 1].max()) + 1
-        nibbles = used + used % 2 if nbytes is None else 2 * nbytes
+        least = used + spare
+        nibbles = least + least % 2 if nbytes is None else 2 * nbytes
+        if least > nibbles:
+            raise InputError(f"expected codes of at most {nibbles} nibbles, got {least}")
         flat = np.concatenate(levels).astype(np.float32)
-        draft = cls(bits, flat, fields, nibbles, nibbles)
-        weight = np.zeros(nibbles)
-        np.add.at(weight, fields[:, 1], np.ptp(draft._values[1], axis=1) * spread[fields[:, 0]])
+        weight = cls(bits, flat, fields, nibbles, nibbles).weight(spread)
         order = np.argsort(-weight, kind="stable")
-        place = np.empty(nibbles, np.int32)
-        place[order] = np.arange(nibbles)
+        place = np.empty(used, np.int32)
+        place[order] = np.arange(used)
         fields[:, 1] = place[fields[:, 1]]
-        return cls(bits, flat, fields, nibbles, _heavy(weight[order]))
+        return cls(bits, flat, fields, nibbles, heavy_nibbles(np.append(weight[order], np.zeros(nibbles - used))))
 
     @property
     def m(self) -> int:
         """Columns of L."""
         return len(self.bits)
+
+    @property
+    def stages(self) -> int:
+        """Centroid bytes: none."""
+        return 0
+
+    @cached_property
+    def used(self) -> int:
+        """Nibbles that codes lie in; those after them are free."""
+        return int(self.fields[:, 1].max()) + 1
+
+    @property
+    def spare(self) -> bool:
+        """Whether the last nibble is free."""
+        return self.used < self.nibbles
+
+    @property
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Bits, levels and fields."""
+        return {"bits": self.bits, "levels": self.levels, "fields": self.fields}
+
+    def weight(self, spread: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """What each nibble usually adds to a score, (used,), for usual magnitudes (m,) of y."""
+        weight = np.zeros(self.used)
+        np.add.at(weight, self.fields[:, 1], np.ptp(self._values[1], axis=1) * spread[self.fields[:, 0]])
+        return weight
 
     @cached_property
     def starts(self) -> npt.NDArray[np.int64]:
@@ -125,20 +163,34 @@ class ScalarCodec:
 
     def query_tables(self, y: FloatMatrix) -> QueryTables:
         """Tables for projected queries y (nq, m) float32, C-contiguous."""
+        exact, upper, split = self.tables(y)
+        return bound_tables(exact, upper, split, np.empty((len(y), 0, 256), np.float32), self.heavy)
+
+    def tables(
+        self, y: FloatMatrix
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """What ``bound_tables`` takes, for y (nq, m) float32, C-contiguous.
+
+        Returns
+        -------
+        exact : ndarray of shape (nq, nibbles, 16), float32
+            Partial scores.
+        upper : ndarray of shape (nq, nibbles, 16), float32
+            Bounds; ``exact`` itself where no column is split.
+        split : ndarray of shape (nq, splits), float32
+            The entries of y for columns that are.
+        """
         from lplr_index.kernels import codes as kernel
 
         single, up, down = self._values
-        nq, shape = len(y), (len(y), self.nibbles, 16)
+        shape = (len(y), self.nibbles, 16)
         exact = np.empty(shape, np.float32)
         kernel.tables(y, self.fields, single, single, exact)
         upper = exact
         if len(self._split_columns):
             upper = np.empty(shape, np.float32)
             kernel.tables(y, self.fields, up, down, upper)
-        bounds = np.empty((nq, (self.nibbles + self.heavy) * 16), np.uint8)
-        scale, base, size = np.empty(nq), np.empty(nq), np.empty(nq)
-        kernel.quantize_tables(upper, self.heavy, bounds, scale, base, size)
-        return QueryTables(exact, np.ascontiguousarray(y[:, self._split_columns]), bounds, scale, base, size)
+        return exact, upper, np.ascontiguousarray(y[:, self._split_columns])
 
     def check(self) -> None:
         """Raise InputError unless the parts fit together, for codecs that come from a file."""
@@ -220,21 +272,3 @@ class ScalarCodec:
                 up[rows[0], v] = np.nextafter(np.float32(rest[top == v].max()), np.float32(np.inf))
                 down[rows[0], v] = np.nextafter(np.float32(rest[top == v].min()), np.float32(-np.inf))
         return exact, up, down
-
-
-def _heavy(weight: npt.NDArray[np.float64]) -> int:
-    """How many leading nibbles want bounds of two digits, for the typical range of each nibble, by falling weight.
-
-    Bounds are rounded up in steps of one size for all nibbles, on average by half a step each. The step has to fit the
-    range of the heavy nibbles into two digits and those of the others, four at a time, into one byte. A heavy nibble
-    is one more look-up for every row; a coarse step lets rows pass that have to be scored for nothing, and their number
-    grows exponentially with the rounding relative to the spread of scores, as the tail of a distribution does.
-    """
-    nibbles = len(weight)
-    padded = np.concatenate([weight, np.zeros(-nibbles % 8 + 8)])
-    fours = padded.reshape(-1, 4, 2).sum(axis=1).max(axis=1)  # of columns c, c + 2, c + 4, c + 6 of each eight
-    spread = max(float(np.sqrt(np.square(weight / 4).sum())), _TINY)
-    heavy = np.minimum(8 * np.arange(1, len(fours)), nibbles)
-    steps = np.array([max(fours[eights:].max() / 251, weight[0] / (64 * 62)) for eights in range(1, len(fours))])
-    scored = _SCORED * np.exp(np.minimum(_TAIL * nibbles * steps / 2 / spread, 100.0))
-    return int(heavy[np.argmin(heavy / nibbles + scored)])

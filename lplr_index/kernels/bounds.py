@@ -5,14 +5,16 @@ look-ups. Here the tables hold upper bounds of one byte, and one byte shuffle lo
 nibbles have bounds of two digits to the base 64: their columns are read twice, once for the low digits together with
 all other columns, once for the high ones.
 
-One block, ``nibbles`` columns of 16 bytes and then the row scalars::
+One block, ``nibbles`` columns of 16 bytes, then the stages, each a byte a row, and the row scalars::
 
-    column 0            column 1            ...   gains        norms
-    16 bytes            16 bytes                  32 x uint8   32 x float16
+    column 0            column 1            ...   stage 0      ...   gains        norms
+    16 bytes            16 bytes                  32 x uint8         32 x uint8   32 x float16
     byte j: low nibble = row ORDER[j], high nibble = row ORDER[j] + 16
 
 ``ORDER`` = 0 8 1 9 2 10 ... lets even bytes hold rows 0-7 and odd bytes rows 8-15, so that 16-bit sums come out in
-order.
+order. Gains of four bits are the last column, whose tables are zeros.
+
+A stage's byte selects one of 256 centroids. Its bounds are whole numbers of any size, looked up one by one.
 
 numba's cache does not see edits of this file when only ``scan.py`` uses it: ``STAMP`` takes them there.
 """
@@ -43,10 +45,13 @@ class Layout(NamedTuple):
     """Where things lie in a block, and how row scalars are read. Offsets in bytes; -1 where there is none."""
 
     nibbles: int
+    stages: int  # runs of 32 bytes after the columns
     block_bytes: int
-    gain_at: int
-    norm_at: int
+    gain_bits: int  # 0 where there is none
+    gain_at: int  # of 8 bits, the run of them; of 4 bits, their column
+    gain_least: float  # code 0 is a gain of 0, and c >= 1 is least + step * c
     gain_step: float
+    norm_at: int
     norm_unit: float
     heavy: int
     split_fields: Any  # (fields, 5) int32: split column, nibble, shift in it, mask, shift in the code
@@ -58,9 +63,11 @@ class Queries(NamedTuple):
     """Queries made ready for the scan; nq of them."""
 
     bounds: Any  # (nq, (nibbles + heavy) * 16) uint8: low digits of all columns, high digits of the heavy ones
+    stage_bounds: Any  # (nq, stages, 256) int32: in the same steps
     affine: Any  # (nq, 3) float32: bound = a * sum + c, and the threshold it has to reach
     slack: Any  # (nq,) float64: what float32 rounding of a bound may lose
     exact: Any  # (nq, nibbles, 16) float32
+    stages: Any  # (nq, stages, 256) float32
     split: Any  # (nq, splits) float32: y in the columns whose code spans several nibbles
     base: Any  # (nq,) float64: <q, mu>
     norm: Any  # (nq,) float64: under L2, |q|^2 and one norm_unit, which stored norms are counted from; else 0
@@ -131,12 +138,21 @@ class _Bounds:
         words = self.emit.words
         self.words = [[cgutils.alloca_once(builder, words) for _ in range(4)] for _ in range(queries)]
         self.total = [[cgutils.alloca_once(builder, self.sums32) for _ in range(4)] for _ in range(queries)]
-        for stores in self.total:
-            for store in stores:
+        for q, stores in enumerate(self.total):
+            for eighth, store in enumerate(stores):
                 builder.store(self.emit.const(self.sums32, 0), store)
+                with builder.if_then(builder.icmp_signed(">", pointers["stages"], self.int64(0))):
+                    begun = builder.load(self.into(q, eighth))
+                    begun.align = 4
+                    builder.store(begun, store)
 
     def int64(self, value: int) -> Any:
         return ir.Constant(ir.IntType(64), value)
+
+    def into(self, q: int, eighth: int) -> Any:
+        """Where the sums of eight rows go."""
+        start = self.b.gep(self.at["sums"], [self.int64(BLOCK * q + 8 * eighth)])
+        return self.b.bitcast(start, self.sums32.as_pointer())
 
     def step(self, tables: Any, column: Any, width: int, sums: list[Any]) -> None:
         """Look up the nibbles of ``width`` / 16 columns for every query and add the results as bytes."""
@@ -209,11 +225,25 @@ class _Bounds:
         b, floats = self.b, ir.VectorType(ir.FloatType(), 8)
         out = cgutils.alloca_once(b, floats)
         b.store(self.emit.const(floats, 1.0), out)
-        with b.if_then(b.icmp_signed(">=", self.at["gain_at"], self.int64(0))):
-            offset = b.add(self.at["gain_at"], self.int64(8 * eighth))
-            raw = self.emit.load(self.at["codes"], offset, ir.VectorType(ir.IntType(8), 8))
-            b.store(b.fmul(b.uitofp(raw, floats), self.emit.splat(self.at["gain_step"], floats)), out)
+        for bits, codes in ((8, self.bytes_of_gains), (4, self.nibbles_of_gains)):
+            with b.if_then(b.icmp_signed("==", self.at["gain_bits"], self.int64(bits))):
+                raw = codes(eighth)
+                steps = b.fmul(b.uitofp(raw, floats), self.emit.splat(self.at["gain_step"], floats))
+                gains = b.fadd(self.emit.splat(self.at["gain_least"], floats), steps)
+                zero = b.icmp_unsigned("==", raw, self.emit.const(raw.type, 0))
+                b.store(b.select(zero, self.emit.const(floats, 0.0), gains), out)
         return b.load(out)
+
+    def bytes_of_gains(self, eighth: int) -> Any:
+        """The codes of gains of eight rows, where they have 8 bits."""
+        offset = self.b.add(self.at["gain_at"], self.int64(8 * eighth))
+        return self.emit.load(self.at["codes"], offset, ir.VectorType(ir.IntType(8), 8))
+
+    def nibbles_of_gains(self, eighth: int) -> Any:
+        """The codes of gains of eight rows, where they have 4 bits: of even or odd bytes, the low or high halves."""
+        words = self.emit.load(self.at["codes"], self.at["gain_at"], ir.VectorType(ir.IntType(16), 8))
+        shift = (0, 8, 4, 12)[eighth]
+        return self.b.and_(self.b.lshr(words, self.emit.const(words.type, shift)), self.emit.const(words.type, 15))
 
     def norms(self, eighth: int) -> Any:
         """The squared norms of eight rows as floats, zero where the layout has none."""
@@ -238,8 +268,7 @@ class _Bounds:
                     self.emit.splat(b.load(b.gep(self.at["affine"], [self.int64(3 * q + i)])), floats) for i in range(3)
                 )
                 sums = b.load(self.total[q][eighth])
-                into = b.bitcast(b.gep(self.at["sums"], [self.int64(BLOCK * q + 8 * eighth)]), sums.type.as_pointer())
-                b.store(sums, into).align = 4
+                b.store(sums, self.into(q, eighth)).align = 4
                 bound = b.fsub(b.fmul(b.fadd(b.fmul(b.sitofp(sums, floats), a), c), gains), norms)
                 hits = b.zext(b.bitcast(b.fcmp_ordered(">=", bound, threshold), ir.IntType(8)), number)
                 masks[q] = b.or_(masks[q], b.shl(hits, ir.Constant(number, 8 * eighth)))
@@ -283,8 +312,11 @@ def _vector_bounds(
             "affine": builder.gep(data(*field(5, "affine")), [builder.mul(args[6], ir.Constant(args[6].type, 3))]),
             "nibbles": nibbles,
             "heavy": heavy,
+            "stages": field(4, "stages")[1],
+            "gain_bits": field(4, "gain_bits")[1],
             "gain_at": field(4, "gain_at")[1],
             "norm_at": field(4, "norm_at")[1],
+            "gain_least": builder.fptrunc(field(4, "gain_least")[1], real),
             "gain_step": builder.fptrunc(field(4, "gain_step")[1], real),
             "norm_unit": builder.fptrunc(field(4, "norm_unit")[1], real),
             "sums": data(sums, args[7]),
@@ -302,6 +334,25 @@ def _vector_bounds(
 def half_at(blocks: Any, at: int, layout: Layout) -> Any:
     """The float16 at byte ``at``, little-endian."""
     return layout.halves[np.int64(blocks[at]) | np.int64(blocks[at + 1]) << 8]
+
+
+@njit(nogil=True)
+def gain_at(blocks: Any, at: int, row: int, layout: Layout) -> Any:
+    """The code of the gain of a row of the block at byte ``at``."""
+    if layout.gain_bits == 4:
+        return (blocks[at + layout.gain_at + 2 * (row & 7) + ((row >> 3) & 1)] >> (4 * (row >> 4))) & 15
+    return np.int64(blocks[at + layout.gain_at + row])
+
+
+@njit(nogil=True)
+def _add_stages(tile: int, blocks: Any, at: int, layout: Layout, queries: Queries, q: int, sums: Any) -> None:
+    """Start the sums of a block with the bounds of its stages."""
+    sums[: tile * BLOCK] = 0
+    for s in range(layout.stages):
+        words = at + 16 * layout.nibbles + BLOCK * s
+        for t in range(tile):
+            for r in range(BLOCK):
+                sums[t * BLOCK + r] += queries.stage_bounds[q + t, s, blocks[words + r]]
 
 
 def block_bounds(
@@ -343,6 +394,8 @@ def _block_bounds(
             sums: Any,
             masks: Any,
         ) -> None:
+            if layout.stages:
+                _add_stages(tile, blocks, at, layout, queries, q, sums)
             _vector_bounds(simd, tile, blocks, at, layout, queries, q, sums, masks)
 
         return vector
@@ -350,9 +403,8 @@ def _block_bounds(
     def portable(
         simd: Any, stamp: Any, tile: Any, blocks: Any, at: Any, layout: Any, queries: Any, q: Any, sums: Any, masks: Any
     ) -> None:
+        _add_stages(tile, blocks, at, layout, queries, q, sums)
         for t in range(tile):
-            for r in range(BLOCK):
-                sums[t * BLOCK + r] = 0
             for table in range(layout.nibbles + layout.heavy):
                 column, shift = table, 0
                 if table >= layout.nibbles:
@@ -365,8 +417,10 @@ def _block_bounds(
             mask = np.uint32(0)
             for r in range(BLOCK):
                 bound = np.float32(sums[t * BLOCK + r]) * queries.affine[q + t, 0] + queries.affine[q + t, 1]
-                if layout.gain_at >= 0:
-                    bound *= np.float32(blocks[at + layout.gain_at + r]) * np.float32(layout.gain_step)
+                if layout.gain_bits:
+                    code = gain_at(blocks, at, r, layout)
+                    gain = np.float32(layout.gain_least) + np.float32(layout.gain_step) * np.float32(code)
+                    bound *= gain if code else np.float32(0)
                 if layout.norm_at >= 0:
                     bound -= half_at(blocks, at + layout.norm_at + 2 * r, layout) * np.float32(layout.norm_unit)
                 if bound >= queries.affine[q + t, 2]:

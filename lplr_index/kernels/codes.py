@@ -14,6 +14,7 @@ BLOCK = 32  # rows of one block, as in scan.py
 _DIGIT = 64  # base of the two digits of a heavy table entry
 _HIGH_MOST = 62  # largest high digit, so that four of them, rounded up, fit in a byte
 _SUM_MOST = 251  # of four low digits before they are rounded up
+_STAGES_MOST = 1 << 20  # of the bounds of all stages: sums of all bounds stay below 2**24, whole numbers of float32
 
 
 @njit(nogil=True, cache=True)
@@ -56,15 +57,15 @@ def decode(codes: Any, levels: Any, starts: Any, fields: Any, L: Any) -> None:
 
 
 @njit(nogil=True, cache=True)
-def weave(rows: Any, first: int, nibbles: int, blocks: Any) -> None:
+def weave(rows: Any, first: int, nibbles: int, singles: int, blocks: Any) -> None:
     """Write ``rows`` (n, code_size) uint8 into ``blocks`` (blocks, 32 * code_size) from row ``first`` on.
 
-    The first ``nibbles`` / 2 bytes of a row are nibbles, low one first. Each byte after them is a scalar's: one byte
-    (the gain) lies in a run of 32, two bytes (the norm) side by side in a run of 64. See bounds.py for the picture.
+    The first ``nibbles`` / 2 bytes of a row are nibbles, low one first. Each of the next ``singles`` bytes goes to a
+    run of 32; of those that are left, two and two go side by side to a run of 64. See bounds.py for the picture.
     """
     size = rows.shape[1]
     half = nibbles >> 1
-    paired = (size - half) & ~1  # an odd scalar byte is the gain and comes first
+    paired = half + singles
     for i in range(rows.shape[0]):
         block = blocks[(first + i) // BLOCK]
         r = (first + i) % BLOCK
@@ -75,19 +76,19 @@ def weave(rows: Any, first: int, nibbles: int, blocks: Any) -> None:
             upper = np.uint8(rows[i, c] >> 4) << high
             block[32 * c + spot] = np.uint8((block[32 * c + spot] & keep) | low)
             block[32 * c + 16 + spot] = np.uint8((block[32 * c + 16 + spot] & keep) | upper)
-        for c in range(half, size - paired):
+        for c in range(half, paired):
             block[BLOCK * c + r] = rows[i, c]
-        for c in range(size - paired, size, 2):
+        for c in range(paired, size, 2):
             block[BLOCK * c + 2 * r] = rows[i, c]
             block[BLOCK * c + 2 * r + 1] = rows[i, c + 1]
 
 
 @njit(nogil=True, cache=True)
-def unweave(blocks: Any, which: Any, nibbles: int, rows: Any) -> None:
+def unweave(blocks: Any, which: Any, nibbles: int, singles: int, rows: Any) -> None:
     """Read rows ``which`` (n,) int64 of ``blocks`` (blocks, 32 * code_size) into ``rows`` (n, code_size) uint8."""
     size = rows.shape[1]
     half = nibbles >> 1
-    paired = (size - half) & ~1
+    paired = half + singles
     for i in range(which.shape[0]):
         block = blocks[which[i] // BLOCK]
         r = which[i] % BLOCK
@@ -96,9 +97,9 @@ def unweave(blocks: Any, which: Any, nibbles: int, rows: Any) -> None:
             low = (block[32 * c + spot] >> high) & 15
             upper = (block[32 * c + 16 + spot] >> high) & 15
             rows[i, c] = np.uint8(low | (upper << 4))
-        for c in range(half, size - paired):
+        for c in range(half, paired):
             rows[i, c] = block[BLOCK * c + r]
-        for c in range(size - paired, size, 2):
+        for c in range(paired, size, 2):
             rows[i, c] = block[BLOCK * c + 2 * r]
             rows[i, c + 1] = block[BLOCK * c + 2 * r + 1]
 
@@ -132,14 +133,18 @@ def tables(y: Any, fields: Any, up: Any, down: Any, out: Any) -> None:
 
 
 @njit(nogil=True, cache=True)
-def quantize_tables(upper: Any, heavy: int, out: Any, scale: Any, base: Any, size: Any) -> None:
-    """Round tables of upper bounds (nq, nibbles, 16) up to bytes: their sum <= base + scale * (low + 64 * high).
+def quantize_tables(
+    upper: Any, stages: Any, heavy: int, out: Any, stage_out: Any, scale: Any, base: Any, size: Any
+) -> None:
+    """Round tables of upper bounds up to integers: their sum <= base + scale * (low + 64 * high + stages).
 
+    The tables are ``upper`` (nq, nibbles, 16) and ``stages`` (nq, stages, 256), float32.
     ``out`` (nq, (nibbles + heavy) * 16) uint8 holds the low digits of all nibbles, then the high digits of the first
     ``heavy`` ones (a multiple of eight, or all); the others have low digits only. The scan adds the bytes of columns
     c, c + 2, c + 4 and c + 6 of each eight before it widens them, so such four must stay within a byte: that, or the
-    range of the heavy ones, sets ``scale``. One scale for all makes the bounds tightest. ``size`` is the sum of the
-    largest magnitudes, which rounding errors are relative to. ``scale``, ``base``, ``size``: (nq,) float64.
+    range of the heavy ones, sets ``scale``. One scale for all makes the bounds tightest. ``stage_out``
+    (nq, stages, 256) int32 has room for more than that. ``size`` is the sum of the largest magnitudes, which rounding
+    errors are relative to. ``scale``, ``base``, ``size``: (nq,) float64.
     """
     nibbles = upper.shape[1]
     span = np.zeros(nibbles + 6)
@@ -156,6 +161,13 @@ def quantize_tables(upper: Any, heavy: int, out: Any, scale: Any, base: Any, siz
         for c in range(heavy, nibbles):
             if c % 8 < 2:
                 step = max(step, (span[c] + span[c + 2] + span[c + 4] + span[c + 6]) / _SUM_MOST)
+        reach = 0.0
+        for s in range(stages.shape[1]):
+            least, most = np.float64(stages[q, s].min()), np.float64(stages[q, s].max())
+            reach += most - least
+            base[q] += least
+            size[q] += max(-least, most)
+        step = max(step, reach / _STAGES_MOST)
         scale[q] = step
         for c in range(nibbles):
             least = np.float64(upper[q, c].min())
@@ -167,3 +179,10 @@ def quantize_tables(upper: Any, heavy: int, out: Any, scale: Any, base: Any, siz
                     out[q, 16 * (nibbles + c) + v] = units // _DIGIT
                     units %= _DIGIT
                 out[q, 16 * c + v] = units
+        for s in range(stages.shape[1]):
+            least = np.float64(stages[q, s].min())
+            for v in range(256):
+                units = np.int64(0)
+                if step > 0:
+                    units = np.int64(np.ceil((np.float64(stages[q, s, v]) - least) / step))
+                stage_out[q, s, v] = units

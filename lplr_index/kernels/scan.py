@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from lplr_index.kernels.bounds import BLOCK, STAMP, Layout, Queries, block_bounds, half_at
+from lplr_index.kernels.bounds import BLOCK, STAMP, Layout, Queries, block_bounds, gain_at, half_at
 
 TILE = 4  # queries that share one reading of a block
 SEGMENT = 128  # blocks that stay in the cache while all queries pass over them
@@ -38,6 +38,8 @@ def exact_key(blocks: Any, at: int, row: int, layout: Layout, queries: Queries, 
     score = 0.0
     for column in range(layout.nibbles):
         score += np.float64(queries.exact[q, column, (blocks[at + 16 * column + spot] >> high) & 15])
+    for s in range(layout.stages):
+        score += np.float64(queries.stages[q, s, blocks[at + 16 * layout.nibbles + BLOCK * s + row]])
     fields = layout.split_fields
     f = 0
     while f < fields.shape[0]:
@@ -48,8 +50,9 @@ def exact_key(blocks: Any, at: int, row: int, layout: Layout, queries: Queries, 
             f += 1
         score += np.float64(queries.split[q, column]) * np.float64(layout.split_levels[column, code])
     score += queries.base[q]
-    if layout.gain_at >= 0:
-        score *= np.float64(blocks[at + layout.gain_at + row]) * layout.gain_step
+    if layout.gain_bits:
+        code = gain_at(blocks, at, row, layout)
+        score *= layout.gain_least + layout.gain_step * np.float64(code) if code else 0.0
     if layout.norm_at < 0:
         return np.float32(score)
     norm = np.float64(half_at(blocks, at + layout.norm_at + 2 * row, layout)) * layout.norm_unit
