@@ -338,7 +338,7 @@ def short(share: float | None) -> str:
 
 def show(results: Results, sets: Sequence[str], bits: Sequence[float], skipped: Sequence[Skip]) -> None:
     """Print every table, and who is missing."""
-    console = Console(width=150, highlight=False)
+    console = Console(width=170, highlight=False)
     by_set: dict[str, list[Entry]] = {}
     missing: dict[str, list[str]] = {}
     for skip in dict.fromkeys(skipped):
@@ -355,7 +355,7 @@ def show(results: Results, sets: Sequence[str], bits: Sequence[float], skipped: 
     if ABLATIONS:
         console.print(ablations(by_set, bits))
     for reason, names in missing.items():
-        console.print(f"Not shown ({reason}): {', '.join(names)}")
+        console.print(f"Not shown ({reason}): {', '.join(dict.fromkeys(names))}")
 
 
 def main() -> None:
