@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lplr_index.factory import index_factory
     from lplr_index.index import IndexLPLR
     from lplr_index.interop import to_faiss
+    from lplr_index.refine import IndexRefineLPLR
     from lplr_index.storage import deserialize_index, read_index, serialize_index, verify_index, write_index
     from lplr_index.vectors import open_vectors, write_vectors
 
@@ -27,6 +28,7 @@ __all__ = [
     "METRIC_L2",
     "Factorization",
     "IndexLPLR",
+    "IndexRefineLPLR",
     "deserialize_index",
     "errors",
     "factorize",
@@ -44,6 +46,7 @@ __all__ = [
 _HOMES = {
     "Factorization": "factors",
     "IndexLPLR": "index",
+    "IndexRefineLPLR": "refine",
     "deserialize_index": "storage",
     "factorize": "factorization",
     "index_factory": "factory",

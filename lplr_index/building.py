@@ -13,7 +13,7 @@ import numpy.typing as npt
 from lplr_index.arrays import FloatMatrix, IdArray, as_ids, as_integer
 from lplr_index.errors import InputError, ZeroVectorWarning
 from lplr_index.ids import IdMap
-from lplr_index.index import IndexLPLR
+from lplr_index.refine import AnyIndex
 from lplr_index.threads import as_threads
 from lplr_index.training import TRAIN_ROWS
 from lplr_index.vectors import VectorFile
@@ -27,7 +27,7 @@ Look = Callable[[Sequence[int] | IdArray, FloatMatrix], None]
 
 def build_index(
     source: VectorFile,
-    index: IndexLPLR,
+    index: AnyIndex,
     *,
     ids: npt.ArrayLike | None = None,
     train_rows: int = TRAIN_ROWS,
@@ -44,7 +44,7 @@ def build_index(
     ----------
     source : VectorFile
         Open.
-    index : IndexLPLR
+    index : IndexLPLR or IndexRefineLPLR
         Of the dimension of the file. Rows it holds stay.
     ids : array_like of shape (n,), optional
         Ids of the rows; counted on from the largest where None.
@@ -113,7 +113,7 @@ def naming_zero_rows(source: VectorFile, *, cosine: bool) -> Iterator[Look]:
         )
 
 
-def _check(source: VectorFile, index: IndexLPLR, ids: Any) -> IdArray | None:
+def _check(source: VectorFile, index: AnyIndex, ids: Any) -> IdArray | None:
     """Return the ids (n,) to be given, after everything has been looked at that can be before reading."""
     if source.d != index.d:
         raise InputError(f"expected {source.path} to have {index.d} columns, as the index has, got {source.d}")

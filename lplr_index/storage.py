@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 from collections.abc import Iterator
@@ -12,29 +13,40 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from lplr_index.arrays import IdArray
 from lplr_index.atomic import atomic_write
 from lplr_index.blocks import BLOCK, BlockStore
 from lplr_index.codecs import ScalarCodec
 from lplr_index.container import Buffer, Parts, natural, pack, stated, unpack
-from lplr_index.errors import FormatError, HeaderError, InputError, LPLRError
+from lplr_index.errors import FormatError, HeaderError, InputError, LPLRError, VectorFileError
 from lplr_index.gains import NO_GAIN, Gain
 from lplr_index.ids import IdMap
 from lplr_index.index import IndexLPLR
 from lplr_index.model import Model
+from lplr_index.originals import Fingerprint, Originals
+from lplr_index.refine import AnyIndex, IndexRefineLPLR
+from lplr_index.residuals import Residuals
 from lplr_index.rows import Rows
 from lplr_index.settings import Settings
 
 _DTYPES = {"mu": "<f4", "R": "<f4", "R_half": "<f2", "R_index": "|u1", "R_values": "<f4", "encoder": "<f4"}
 _DTYPES |= {"bits": "|u1", "levels": "<f4", "fields": "<i4", "ids": "<i8", "blocks": "|u1"}
+_SECOND = "refine."  # before the names of what a second code has in common with the first
+_DTYPES |= {_SECOND + name: dtype for name, dtype in _DTYPES.items() if name != "ids"}
+_BLOCKS = frozenset({"blocks", _SECOND + "blocks"})
 
 
-def write_index(index: IndexLPLR, path: str | os.PathLike[str]) -> None:
+def write_index(index: AnyIndex, path: str | os.PathLike[str]) -> None:
     """Write an index to a file, which is either there as a whole afterwards or as it was before.
+
+    Original vectors stay where they are, and are read once: the file holds their path and their checksum.
 
     Raises
     ------
     InputError
-        If ``index`` is not an IndexLPLR.
+        If ``index`` is not an IndexLPLR or an IndexRefineLPLR.
+    UnsupportedError
+        If it refines by original vectors in an array, which has no path.
     WriteError
         If the file cannot be written.
     """
@@ -43,18 +55,14 @@ def write_index(index: IndexLPLR, path: str | os.PathLike[str]) -> None:
             stream.write(part)
 
 
-def serialize_index(index: IndexLPLR) -> Buffer:
-    """The bytes (n,) uint8 that ``write_index`` would write.
-
-    Raises
-    ------
-    InputError
-        If ``index`` is not an IndexLPLR.
-    """
+def serialize_index(index: AnyIndex) -> Buffer:
+    """The bytes (n,) uint8 that ``write_index`` would write; raises as it does."""
     return np.frombuffer(b"".join(_parts(index)), np.uint8).copy()
 
 
-def read_index(path: str | os.PathLike[str], *, mmap: bool = True, verify: bool = True) -> IndexLPLR:
+def read_index(
+    path: str | os.PathLike[str], *, mmap: bool = True, verify: bool = True, originals: Any = None
+) -> AnyIndex:
     """Read an index.
 
     Parameters
@@ -65,58 +73,67 @@ def read_index(path: str | os.PathLike[str], *, mmap: bool = True, verify: bool 
         Leave the codes in the file, mapped read-only: memory is used for what is searched, and shared by processes.
         Rows may still be added; they are held in memory.
     verify : bool
-        Compare the checksum of the codes too, which reads them once. Everything else is always checked.
+        Compare the checksum of the codes too, which reads them once. Everything else is always checked;
+        of original vectors, 256 rows.
+    originals : str, os.PathLike or array_like of shape (n, d), optional
+        Where the original vectors are, of an index that refines by them. Where None, they are looked for where they
+        were, then beside the index.
 
     Raises
     ------
     FormatError
-        One of its subclasses, if the file is not a whole, unchanged index.
+        One of its subclasses, if the file is not a whole, unchanged index, or the original vectors are others.
+    VectorFileError
+        If the original vectors cannot be read.
     FileNotFoundError, PermissionError
         As ``open`` raises them.
     """
     with Path(path).open("rb") as stream:
-        return _read(_map(stream) if mmap else np.frombuffer(stream.read(), np.uint8).copy(), str(path), verify=verify)
+        data = _map(stream) if mmap else np.frombuffer(stream.read(), np.uint8).copy()
+    return _read(data, str(path), verify=verify, originals=originals)
 
 
-def deserialize_index(data: npt.ArrayLike | bytes) -> IndexLPLR:
-    """The index of which these are the bytes, (n,) uint8 or bytes.
+def deserialize_index(data: npt.ArrayLike | bytes, *, originals: Any = None) -> AnyIndex:
+    """The index of which these are the bytes, (n,) uint8 or bytes; ``originals`` as in ``read_index``.
 
     Raises
     ------
     FormatError
-        One of its subclasses, if they are not a whole, unchanged index.
+        One of its subclasses, if they are not a whole, unchanged index, or the original vectors are others.
+    VectorFileError
+        If the original vectors cannot be read.
     """
     raw = np.frombuffer(data, np.uint8) if isinstance(data, (bytes, bytearray, memoryview)) else np.asarray(data)
     if raw.dtype != np.uint8 or raw.ndim != 1:
         raise InputError(f"expected bytes or a one-dimensional uint8 array, got {raw.dtype} of shape {raw.shape}")
-    return _read(raw.copy(), "data", verify=True)
+    return _read(raw.copy(), "data", verify=True, originals=originals)
 
 
-def verify_index(path: str | os.PathLike[str]) -> IndexLPLR:
-    """Read every byte of an index file and check it; returns the index.
+def verify_index(path: str | os.PathLike[str], *, originals: Any = None) -> AnyIndex:
+    """Read every byte of an index file, and of the original vectors if it refines by them, and check it.
 
-    Raises
-    ------
-    FormatError
-        One of its subclasses, if the file is not a whole, unchanged index.
+    Returns the index; ``originals`` and what is raised are as in ``read_index``.
     """
-    return read_index(path, mmap=True, verify=True)
+    with Path(path).open("rb") as stream:
+        return _read(_map(stream), str(path), verify=True, originals=originals, whole=True)
 
 
 # Writing
 
 
-def _arrays(index: IndexLPLR) -> Iterator[tuple[str, str, tuple[int, ...], Parts]]:
-    """Name, dtype, shape and parts of every section, in file order."""
-    if not index.is_trained:
+def _arrays(
+    model: Model | None, ids: IdArray, store: BlockStore, prefix: str = ""
+) -> Iterator[tuple[str, str, tuple[int, ...], Parts]]:
+    """Name, dtype, shape and parts of every section of a code, in file order; none before it is trained."""
+    if model is None:
         return
-    named = _model_arrays(index.model)
-    if len(index.rows.ids.stored):
-        named["ids"] = index.rows.ids.stored
+    named = _model_arrays(model)
+    if len(ids):
+        named["ids"] = ids
     for name, array in named.items():
-        yield name, _DTYPES[name], array.shape, [np.ascontiguousarray(array, dtype=_DTYPES[name])]
-    blocks = -(-index.ntotal // BLOCK)
-    yield "blocks", _DTYPES["blocks"], (blocks, BLOCK * index.code_size), list(index.rows.store.whole())
+        yield prefix + name, _DTYPES[name], array.shape, [np.ascontiguousarray(array, dtype=_DTYPES[name])]
+    blocks = -(-store.ntotal // BLOCK)
+    yield prefix + "blocks", _DTYPES["blocks"], (blocks, BLOCK * store.code_size), list(store.whole())
 
 
 def _model_arrays(model: Model) -> dict[str, npt.NDArray[Any]]:
@@ -150,18 +167,33 @@ def _compact(R: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[Any]]:
     return {"R": R}
 
 
-def _parts(index: IndexLPLR) -> Iterator[bytes]:
+def _parts(index: AnyIndex) -> Iterator[bytes]:
     """The bytes of a file, in pieces."""
-    if not isinstance(index, IndexLPLR):
-        raise InputError(f"expected an IndexLPLR to write, got {type(index).__name__}")
+    if not isinstance(index, AnyIndex):
+        raise InputError(f"expected an IndexLPLR or IndexRefineLPLR to write, got {type(index).__name__}")
+    base = index.base_index if isinstance(index, IndexRefineLPLR) else index
+    model = base.model if base.is_trained else None
     header = {
-        "settings": asdict(index.settings),
-        "trained": index.is_trained,
-        "ntotal": index.ntotal,
-        "next_id": index.rows.ids.next_id,
-        **_model_numbers(index.model if index.is_trained else None),
+        "settings": asdict(base.settings),
+        "trained": base.is_trained,
+        "ntotal": base.ntotal,
+        "next_id": base.rows.ids.next_id,
+        **_model_numbers(model),
     }
-    return pack(header, _arrays(index))
+    arrays = [*_arrays(model, base.rows.ids.stored, base.rows.store)]
+    if isinstance(index, IndexRefineLPLR):
+        header["refine"] = {"k_factor": index.k_factor, **_second_stage(index.refine)}
+        if isinstance(refine := index.refine, Residuals):
+            arrays += _arrays(refine.model, np.empty(0, np.int64), refine.store, _SECOND)
+    return pack(header, arrays)
+
+
+def _second_stage(refine: Residuals | Originals) -> dict[str, Any]:
+    """What a header says of a second stage."""
+    if isinstance(refine, Originals):
+        return {"originals": asdict(refine.fingerprint())}
+    stage = {"code_size": refine.code_size, "lengths": refine.lengths, "trained": refine.model is not None}
+    return {"residuals": stage | _model_numbers(refine.model)}
 
 
 # Reading
@@ -174,12 +206,42 @@ def _map(stream: BinaryIO) -> Buffer:
     return np.frombuffer(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
 
 
-def _read(data: Buffer, path: str, *, verify: bool) -> IndexLPLR:
+def _read(data: Buffer, path: str, *, verify: bool, originals: Any, whole: bool = False) -> AnyIndex:
+    """The index in a file's bytes; ``whole`` compares all original vectors and not only some."""
     try:
-        return _index(*unpack(data, _DTYPES, frozenset() if verify else frozenset({"blocks"})))
+        header, arrays = unpack(data, _DTYPES, frozenset() if verify else _BLOCKS)
+        second = {name.removeprefix(_SECOND): a for name, a in arrays.items() if name.startswith(_SECOND)}
+        base = _index(header, {name: a for name, a in arrays.items() if not name.startswith(_SECOND)})
+        stage = stated(header, "refine", dict) if "refine" in header else {}
+        if second and "residuals" not in stage:
+            raise HeaderError(f"expected no second code in an index without residuals, got {', '.join(second)}")
+        if "originals" not in stage and originals is not None:
+            raise InputError("expected originals only for an index that refines by original vectors, got another index")
+        if not stage:
+            return base
+        refine: Residuals | Originals
+        if "residuals" in stage:
+            refine = _residuals(stated(stage, "residuals", dict), second, base)
+        else:
+            refine = _originals(stated(stage, "originals", dict), Path(path).parent, originals, whole=whole)
+        with _fitting_together():
+            if isinstance(refine, Originals):
+                refine.check_ids(base.rows.ids.all())
+            return IndexRefineLPLR.restored(base, refine, float(stated(stage, "k_factor", (int, float))))
     except FormatError as err:
         err.args = (f"{path}: {err}",)
         raise
+
+
+@contextlib.contextmanager
+def _fitting_together() -> Iterator[None]:
+    """Turn what a checked part of a file raises when it does not fit the others into a HeaderError."""
+    try:
+        yield
+    except FormatError:
+        raise
+    except (LPLRError, TypeError, ValueError, KeyError, OverflowError) as err:
+        raise HeaderError(f"expected a header whose parts fit together, got one that does not: {err}") from err
 
 
 def _index(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> IndexLPLR:
@@ -189,7 +251,7 @@ def _index(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Index
         raise HeaderError(
             f"expected the settings {', '.join(f.name for f in fields(Settings))}, got {', '.join(asked)}"
         )
-    try:
+    with _fitting_together():
         settings = Settings(**asked)
         settings.check()
         model = rows = None
@@ -207,11 +269,43 @@ def _index(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Index
             rows = Rows(store, IdMap(ntotal, None if ids is None else ids.astype(np.int64), next_id))
         elif arrays:
             raise HeaderError(f"expected no sections in an untrained index, got {', '.join(arrays)}")
-    except (LPLRError, TypeError, ValueError, KeyError, OverflowError) as err:
-        if isinstance(err, FormatError):
-            raise
-        raise HeaderError(f"expected a header whose parts fit together, got one that does not: {err}") from err
     return IndexLPLR.restored(settings, model, rows)
+
+
+def _residuals(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], base: IndexLPLR) -> Residuals:
+    """The second code, for the rows of the base."""
+    with _fitting_together():
+        model = _model(header, arrays) if stated(header, "trained", bool) else None
+        refine = Residuals(natural(header.get("code_size")), model, stated(header, "lengths", str))
+        refine.check(base.d)
+        if model is None:
+            if arrays or base.ntotal:
+                raise HeaderError(f"expected neither rows nor sections of an untrained code, got {base.ntotal} rows")
+            return refine
+        blocks = arrays["blocks"]
+        if blocks.shape != (-(-base.ntotal // BLOCK), BLOCK * refine.code_size):
+            raise HeaderError(f"expected residuals of {base.ntotal} rows, got shape {blocks.shape}")
+        refine.store = BlockStore.of_blocks(blocks, base.ntotal, refine.store.form)
+    return refine
+
+
+def _originals(header: dict[str, Any], folder: Path, given: Any, *, whole: bool) -> Originals:
+    """The original vectors, where they are said to be, or were, or beside the index, if they are the same."""
+    with _fitting_together():
+        expected = Fingerprint(**header)
+        expected.check()
+    was, key = Path(expected.path), expected.key
+    where = given
+    if given is None:
+        where = folder / was.name if (folder / was.name).exists() and not was.exists() else was
+    elif not isinstance(given, (str, os.PathLike)) or Path(given).suffix != was.suffix:
+        key = None  # it chose among the matrices of another kind of file
+    try:
+        originals = Originals(where, key)
+    except VectorFileError as err:
+        raise VectorFileError(f"{err}; read_index(..., originals=...) says where the original vectors are now") from err
+    originals.check(expected, whole=whole)
+    return originals
 
 
 def _model(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Model:

@@ -296,3 +296,39 @@ def brute_force(index, xq, k, allowed=None):
     ids = index.rows.ids.all()[allowed]
     lists = [best(sign * row[allowed], ids, k) for row in scores(*reconstruct(index), xq, index.metric)]
     return sign * np.array([keys for keys, _ in lists]), np.array([found for _, found in lists])
+
+
+# --- A second look (lplr_index/kernels/pairs.py, lplr_index/refine.py) ------------------------------------------------
+
+
+def refine_rows(x_hat, rest, lengths):
+    """Add the two and give the sums their ``own`` length, a ``unit`` one or that of x_hat, the ``first``."""
+    both = x_hat + rest
+    if lengths == "own":
+        return both
+    first, total = (_running_sums(a.astype(float) ** 2) for a in (x_hat, both))
+    wanted = np.sqrt(first) if lengths == "first" else np.sign(first)
+    scale = np.divide(wanted, np.sqrt(total), out=np.zeros(len(both)), where=total > 0)
+    return (both * scale[:, None]).astype(np.float32)
+
+
+def pair_keys(xq, x, squared):
+    """Return <q, x> or minus |q - x|^2 of each row of one and the same row of the other, summed one by one."""
+    xq, x = xq.astype(float), x.astype(float)
+    total = _running_sums((xq - x) ** 2 if squared else xq * x).astype(np.float32)
+    return -total if squared else total
+
+
+def rerank(candidates, vectors, xq, k, squared):
+    """Return the k best of each query's candidates as (keys, ids) by the vectors {id: x}."""
+    lists = []
+    for q, ids in zip(xq, candidates, strict=True):
+        there = ids[ids >= 0]
+        x = np.array([vectors[i] for i in there.tolist()]).reshape(len(there), len(q))
+        lists.append(best(pair_keys(np.broadcast_to(q, x.shape), x, squared), there, k))
+    return lists
+
+
+def _running_sums(x):
+    """Sum each row (n, d) from the first number to the last."""
+    return np.cumsum(x, axis=1)[:, -1]

@@ -167,3 +167,22 @@ def test_lists_are_read_from_arrays_and_lines(x):
 def test_options_with_commas():
     assert numbers("0.5,1,2") == [0.5, 1, 2]
     assert names("auto, nq") == ["auto", "nq"]
+
+
+def test_an_index_of_two_stages(x, capsys):
+    for name, factory, options in (
+        ("residuals", "LPLR1.0,Refine(LPLR2.0)", {}),
+        ("originals", "LPLR1.0,RFlat", {"originals": "x.npy"}),
+    ):
+        index = index_factory(48, factory, "ip", **options)
+        index.train(x)
+        index.add(x)
+        write_index(index, "library.lplr")
+
+        done = run(capsys, "build", "x.npy", "-o", "command.lplr", "--factory", factory, "--metric", "ip")
+
+        assert done.status == 0
+        assert f"1,000 rows of 48 in {index.code_size} bytes each" in done.out
+        assert Path("command.lplr").read_bytes() == Path("library.lplr").read_bytes()
+        assert name in run(capsys, "info", "command.lplr").out
+        assert run(capsys, "verify", "command.lplr").status == 0

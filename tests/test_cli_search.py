@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from commands import run
-from lplr_index import IndexLPLR, open_vectors, write_index, write_vectors
+from lplr_index import IndexLPLR, IndexRefineLPLR, open_vectors, write_index, write_vectors
 from lplr_index.cli.results import FORMATS, write_results
 from lplr_index.cli.search import BATCH, search_file
 
@@ -182,3 +182,22 @@ def test_threads_change_nothing(index, capsys):
         assert run(capsys, "search", "x.lplr", "q.npy", "--threads", threads, "-o", f"o{threads}.npz").status == 0
 
     assert Path("o1.npz").read_bytes() == Path("o2.npz").read_bytes()
+
+
+def test_candidates_of_a_second_look(index, vectors, capsys):
+    refined = IndexRefineLPLR(index, originals=vectors.xb)
+    write_vectors("x.npy", vectors.xb)
+    write_index(IndexRefineLPLR(index, originals="x.npy"), "refined.lplr")
+
+    for k_factor in (1, 2.5, 30):
+        assert (
+            run(capsys, "search", "refined.lplr", "q.npy", "-k", 7, "-o", "o.npz", "--k-factor", k_factor).status == 0
+        )
+        wanted = refined.search(vectors.xq, 7, k_factor=k_factor)
+        for actual, each in zip(read_back("o.npz"), wanted, strict=True):
+            np.testing.assert_array_equal(actual, each)
+    done = run(capsys, "search", "x.lplr", "q.npy", "--k-factor", 2)
+    assert done.complaint == "expected --k-factor only for an index with a second stage, which x.lplr lacks"
+    assert run(capsys, "search", "refined.lplr", "q.npy", "--k-factor", 0.5).complaint == (
+        "expected k_factor to be at least 1, got 0.5"
+    )

@@ -427,7 +427,7 @@ def test_a_process_that_is_killed_half_way_leaves_the_old_file(tmp_path):
 def test_only_an_index_is_written(tmp_path, monkeypatch, write):
     monkeypatch.chdir(tmp_path)
 
-    with pytest.raises(InputError, match="expected an IndexLPLR to write, got ndarray"):
+    with pytest.raises(InputError, match="expected an IndexLPLR or IndexRefineLPLR to write, got ndarray"):
         write(np.zeros(3))
     assert list(tmp_path.iterdir()) == []
 

@@ -18,6 +18,7 @@ from lplr_index.cli.output import Terminal, check_output
 from lplr_index.errors import InputError
 from lplr_index.factory import index_factory
 from lplr_index.index import IndexLPLR
+from lplr_index.refine import AnyIndex
 from lplr_index.settings import METHODS
 from lplr_index.storage import write_index
 from lplr_index.threads import as_threads
@@ -32,7 +33,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("vectors", metavar="EMB", help="the vectors: a file, a folder, or a pattern in quotes")
     parser.add_argument("-o", "--output", metavar="INDEX", required=True, help="the index file to write")
     parser.add_argument("--bits", type=float, help="bits a coordinate, everything that grows with rows included (1.0)")
-    parser.add_argument("--factory", metavar="TEXT", help="instead of --bits and --method: LPLR1.0, LPLR64x4, NQ4, ...")
+    parser.add_argument(
+        "--factory",
+        metavar="TEXT",
+        help="instead of --bits and --method: LPLR1.0, LPLR64x4, NQ4, ...; LPLR1.0,RFlat reranks by EMB itself",
+    )
     add_metric(parser)
     parser.add_argument("--method", choices=METHODS, help="how rows are coded (auto)")
     parser.add_argument("--rank", type=int, help="columns of L, for the methods other than auto")
@@ -67,7 +72,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
     terminal.done(document, [f"{in_words(facts)}; built in {seconds:.1f} s"])
 
 
-def make_index(d: int, options: argparse.Namespace) -> IndexLPLR:
+def make_index(d: int, options: argparse.Namespace) -> AnyIndex:
     """Return the empty index for vectors of ``d`` dimensions that the options describe.
 
     Raises
@@ -88,4 +93,5 @@ def make_index(d: int, options: argparse.Namespace) -> IndexLPLR:
     for name in ("bits", "method", "rank", "nbits"):
         if getattr(options, name) is not None:
             raise InputError(f"expected --factory or --{name}, got both")
-    return index_factory(d, options.factory, options.metric, seed=options.seed)
+    refine = {"originals": options.vectors, "key": options.key} if options.factory.strip().endswith(",RFlat") else {}
+    return index_factory(d, options.factory, options.metric, seed=options.seed, **refine)

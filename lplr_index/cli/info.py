@@ -15,6 +15,7 @@ from lplr_index.cli.output import Terminal
 from lplr_index.codecs import ScalarCodec
 from lplr_index.container import VERSION
 from lplr_index.index import IndexLPLR
+from lplr_index.refine import AnyIndex, IndexRefineLPLR
 from lplr_index.storage import read_index
 
 EXAMPLE = "lplr-index info vectors.lplr"
@@ -32,9 +33,9 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
     terminal.result(facts, _table(facts))
 
 
-def describe(index: IndexLPLR, path: str) -> dict[str, Any]:
+def describe(index: AnyIndex, path: str) -> dict[str, Any]:
     """Return what there is to know of an index that lies in the file ``path``, ready for JSON."""
-    settings = index.settings
+    base = index.base_index if isinstance(index, IndexRefineLPLR) else index
     own_ids = len(index.rows.ids.stored) > 0
     row_bytes = index.code_size + (ID_BYTES if own_ids else 0)
     file_bytes = Path(path).stat().st_size
@@ -45,8 +46,8 @@ def describe(index: IndexLPLR, path: str) -> dict[str, Any]:
         "rows": index.ntotal,
         "d": index.d,
         "metric": index.metric,
-        "method": index.method,
-        "rank": index.model.codec.m if index.is_trained else None,
+        "method": base.method,
+        "rank": base.model.codec.m if base.is_trained else None,
         "trained": index.is_trained,
         "bits": index.bits,
         "code_bytes": index.code_size,
@@ -57,9 +58,10 @@ def describe(index: IndexLPLR, path: str) -> dict[str, Any]:
         "float32_bytes": float32_bytes,
         "compression": float32_bytes / file_bytes,
         "row_compression": 4 * index.d / row_bytes,
-        "columns_by_bits": _columns_by_bits(index),
-        "seed": settings.seed,
-        "training": index.model.digest if index.is_trained else None,
+        "columns_by_bits": _columns_by_bits(base),
+        "seed": base.settings.seed,
+        "training": base.model.digest if base.is_trained else None,
+        "refine": repr(index.refine) if isinstance(index, IndexRefineLPLR) else None,
     }
 
 
@@ -97,5 +99,6 @@ def _table(facts: dict[str, Any]) -> list[str]:
         "columns": f"{', '.join(columns)} bits" if columns else "none",
         "seed": f"{facts['seed']}",
         "training": facts["training"] or "none",
+        "refine": facts["refine"] or "no second stage",
     }
     return [f"{name:<14}{value}" for name, value in lines.items()]

@@ -20,7 +20,7 @@ from lplr_index.cli.options import add_k, add_key, add_threads
 from lplr_index.cli.output import Terminal, check_output
 from lplr_index.cli.results import check_results, write_results
 from lplr_index.errors import InputError
-from lplr_index.index import IndexLPLR
+from lplr_index.refine import AnyIndex, IndexRefineLPLR
 from lplr_index.storage import read_index
 from lplr_index.threads import as_threads
 from lplr_index.vectors import VectorFile, open_vectors
@@ -37,6 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("index", metavar="INDEX", help="the index file")
     parser.add_argument("queries", metavar="QUERIES", help="the queries: a file, a folder, or a pattern in quotes")
     add_k(parser)
+    parser.add_argument("--k-factor", type=float, help="candidates per neighbour, for an index with a second stage")
     parser.add_argument("-o", "--output", metavar="FILE", help="write all results here")
     add_key(parser)
     parser.add_argument(
@@ -55,6 +56,12 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
     with open_vectors(options.queries, key=options.key) as source, terminal.bars("queries") as bars:
         bars("opening", 0, 0)
         index = read_index(options.index)
+        if options.k_factor is not None:
+            if not isinstance(index, IndexRefineLPLR):
+                raise InputError(
+                    f"expected --k-factor only for an index with a second stage, which {options.index} lacks"
+                )
+            index.k_factor = options.k_factor
         _check(options, index, source)
         began_s = time.perf_counter()
         D, I = search_file(index, source, k, allowed, threads, bars)
@@ -72,7 +79,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
 
 
 def search_file(
-    index: IndexLPLR, source: VectorFile, k: int, allowed: Any, threads: int, progress: Progress
+    index: AnyIndex, source: VectorFile, k: int, allowed: Any, threads: int, progress: Progress
 ) -> tuple[FloatMatrix, IdArray]:
     """Return D and I (n, k) for the n queries of a file, read a batch at a time."""
     D, I = np.empty((source.n, k), np.float32), np.empty((source.n, k), np.int64)
@@ -86,7 +93,7 @@ def search_file(
     return D, I
 
 
-def _check(options: argparse.Namespace, index: IndexLPLR, source: VectorFile) -> None:
+def _check(options: argparse.Namespace, index: AnyIndex, source: VectorFile) -> None:
     """See that index, queries and output go together."""
     if source.d != index.d:
         raise InputError(f"expected {source.path} to have {index.d} columns, as {options.index} has, got {source.d}")
