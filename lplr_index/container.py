@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ import numpy.typing as npt
 from lplr_index.errors import ChecksumError, HeaderError, NotAnIndexError, TruncatedError, VersionError
 
 MAGIC = b"\x89LPLR\r\n\x1a"  # as PNG's: a transfer that touches line ends or the eighth bit shows at once
-VERSION = 1
+VERSIONS = (1, 2)
 _PREFIX = struct.Struct("<8sIIII")  # magic, version, header bytes, header CRC-32, CRC-32 of the 20 bytes before
 _ALIGN = 64
 _PAGE = 4096  # where sections start, so that a header's length does not change with the digits of its numbers
@@ -40,8 +42,10 @@ class Section:
     crc32: int
 
 
-def pack(header: dict[str, Any], arrays: Iterable[tuple[str, str, tuple[int, ...], Parts]]) -> Iterator[bytes]:
-    """The bytes of a file, in pieces, of a header and arrays: name, dtype, shape, parts of each."""
+def pack(
+    header: dict[str, Any], arrays: Iterable[tuple[str, str, tuple[int, ...], Parts]], version: int
+) -> Iterator[bytes]:
+    """The bytes of a file of a version, in pieces, of a header and arrays: name, dtype, shape, parts of each."""
     listed = list(arrays)
     sections, offset = [], 0
     for name, dtype, shape, parts in listed:
@@ -53,11 +57,17 @@ def pack(header: dict[str, Any], arrays: Iterable[tuple[str, str, tuple[int, ...
     table = {"sections": [asdict(section) for section in sections]}
     text = json.dumps(header | table, separators=(",", ":")).encode()
     text += b" " * (-(_PREFIX.size + len(text)) % _PAGE)
-    prefix = struct.pack("<8sIII", MAGIC, VERSION, len(text), zlib.crc32(text))
+    prefix = struct.pack("<8sIII", MAGIC, version, len(text), zlib.crc32(text))
     yield prefix + struct.pack("<I", zlib.crc32(prefix)) + text
     for (_, _, _, parts), section in zip(listed, sections, strict=True):
         yield from _chunks(parts)
         yield bytes(-section.nbytes % _ALIGN)
+
+
+def version_of(path: str | os.PathLike[str]) -> int:
+    """The format version of an index file that is known to be whole."""
+    with Path(path).open("rb") as stream:
+        return int(_PREFIX.unpack(stream.read(_PREFIX.size))[1])
 
 
 def unpack(
@@ -108,8 +118,10 @@ def _header(data: Buffer) -> tuple[dict[str, Any], int]:
     _, version, length, crc, own = _PREFIX.unpack(data[: _PREFIX.size].tobytes())
     if zlib.crc32(data[: _PREFIX.size - 4].tobytes()) != own:
         raise ChecksumError("expected the first bytes to match their checksum, got others: they were changed")
-    if version != VERSION:
-        raise VersionError(f"expected format version {VERSION}, got {version}: a newer release wrote this file")
+    if version not in VERSIONS:
+        raise VersionError(
+            f"expected format version {' or '.join(map(str, VERSIONS))}, got {version}: a newer release wrote this file"
+        )
     if length > _HEADER_MOST:
         raise HeaderError(f"expected a header of at most {_HEADER_MOST} bytes, got {length}")
     end = _PREFIX.size + length

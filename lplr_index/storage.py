@@ -145,14 +145,23 @@ def _model_arrays(model: Model) -> dict[str, npt.NDArray[Any]]:
     return {name: array for name, array in named.items() if array is not None}
 
 
-def _model_numbers(model: Model | None) -> dict[str, int | float]:
+def _model_numbers(model: Model | None) -> dict[str, Any]:
     """What a header says of a model."""
-    return {
+    numbers = {
         "nibbles": model.codec.nibbles if model else 0,
         "heavy": model.codec.heavy if model else 0,
         "gain_step": model.gain.step if model else 0.0,
         "norm_unit": model.norm_unit if model else 0.0,
     }
+    if model is None or model.gain.is_multiple:
+        return numbers
+    gain = model.gain
+    return numbers | {"gain": {"bits": gain.bits, "least": gain.least, "power": gain.power, "usual": gain.usual}}
+
+
+def _version(model: Model | None) -> int:
+    """The first format that holds such a model: readers of version 1 would take every gain for a byte."""
+    return 1 if model is None or model.gain.is_multiple else 2
 
 
 def _compact(R: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[Any]]:
@@ -185,7 +194,7 @@ def _parts(index: AnyIndex) -> Iterator[bytes]:
         header["refine"] = {"k_factor": index.k_factor, **_second_stage(index.refine)}
         if isinstance(refine := index.refine, Residuals):
             arrays += _arrays(refine.model, np.empty(0, np.int64), refine.store, _SECOND)
-    return pack(header, arrays)
+    return pack(header, arrays, 2 if isinstance(index, IndexRefineLPLR) else _version(model))
 
 
 def _second_stage(refine: Residuals | Originals) -> dict[str, Any]:
@@ -327,8 +336,17 @@ def _model(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Model
         held["bits"], held["levels"], held["fields"], *(natural(header.get(key)) for key in ("nibbles", "heavy"))
     )
     codec.check()
-    step, norm_unit = (float(stated(header, key, (int, float))) for key in ("gain_step", "norm_unit"))
-    gain = Gain(8, step=step) if step else NO_GAIN
-    model = Model(held["mu"], R, held.get("encoder"), codec, gain, norm_unit)
+    norm_unit = float(stated(header, "norm_unit", (int, float)))
+    model = Model(held["mu"], R, held.get("encoder"), codec, _gain(header), norm_unit)
     model.check()
     return model
+
+
+def _gain(header: dict[str, Any]) -> Gain:
+    """What the codes of gains mean; version 1 knows none but multiples of a step, in a byte."""
+    step = float(stated(header, "gain_step", (int, float)))
+    if "gain" not in header:
+        return Gain(8, step=step) if step else NO_GAIN
+    said = stated(header, "gain", dict)
+    least, power, usual = (float(stated(said, key, (int, float))) for key in ("least", "power", "usual"))
+    return Gain(natural(said.get("bits")), least, step, power, usual)

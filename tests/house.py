@@ -18,6 +18,7 @@ FLOORS = {
     "errors": 0,
     "metric": 1,
     "extras": 1,
+    "gains": 1,
     "arrays": 1,
     "atomic": 1,
     "bits": 2,

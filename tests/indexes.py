@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -10,7 +11,12 @@ import numpy as np
 import naive
 from conftest import low_rank_vectors
 from lplr_index import IndexLPLR
+from lplr_index.arrays import as_rows
+from lplr_index.gains import Gain
 from lplr_index.metric import METRICS, worst_distance
+from lplr_index.model import Model
+from lplr_index.settings import Settings
+from staged import StagedCodec
 
 D_SMALL = 48
 
@@ -27,14 +33,33 @@ KINDS = {
     "nq-4": {"method": "nq", "nbits": 4},
 }
 EVERY_KIND = [(metric, kind) for metric in METRICS for kind in KINDS]
+# Of a codec with so many stages, and gains of so many bits: no method of the package, but all that the scan knows.
+STAGED = {f"staged-{stages}-{bits}": (stages, bits) for stages in (0, 1, 2) for bits in (0, 4, 8)}
+EVERY_SCAN = EVERY_KIND + [(metric, kind) for metric in METRICS for kind in STAGED]
 ONE_OF_EACH_METHOD = ("auto-2", "lplr-4", "lsvd-8", "dsvd-5", "nq-4")
 
 
 @cache
 def _trained(metric, kind):
+    if kind in STAGED:
+        return _staged(metric, *STAGED[kind])
     index = IndexLPLR(D_SMALL, metric=metric, **KINDS[kind])
     index.train(_vectors()[:1500])
     return index
+
+
+def _staged(metric, stages, bits):
+    x = as_rows(_vectors()[:1500], D_SMALL, cosine=metric == "cosine")[0]
+    mu = x.mean(axis=0)
+    codec = StagedCodec.of(x - mu, 22, stages, spare=bits == 4)
+    model = Model(mu, None, None, codec)
+    lengths, norms = np.linalg.norm(x.astype(float), axis=1), model.norms(codec.decode(codec.encode(x - mu)))
+    if bits:
+        model = replace(model, gain=Gain.fit(lengths, norms, bits, power=0.7))
+    if metric == "l2":
+        model = replace(model, norm_unit=float(np.mean(lengths**2)))
+    settings = Settings.of(D_SMALL, 4.0, metric, "auto", None, None, 8, 0)
+    return IndexLPLR.restored(replace(settings, code_size=model.code_size), model, None)
 
 
 def trained(metric="cosine", kind="auto-2"):

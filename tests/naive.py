@@ -124,7 +124,7 @@ def nibble(codes, which):
     return (codes[:, which // 2].astype(np.int64) >> (4 * (which % 2))) & 15
 
 
-def weave(rows, first, nibbles, blocks):
+def weave(rows, first, nibbles, singles, blocks):
     """Return the blocks with rows written from ``first`` on, byte by byte as the picture in bounds.py has it."""
     out = blocks.copy()
     for number, row in enumerate(rows, first):
@@ -132,21 +132,26 @@ def weave(rows, first, nibbles, blocks):
         for c in range(nibbles):
             value, at = (row[c // 2] >> (4 * (c % 2))) & 15, 16 * c + ORDER.index(r % 16)
             block[at] = (block[at] & 0xF0) | value if r < 16 else (block[at] & 0x0F) | (value << 4)
-        gain, norm = np.split(row[nibbles // 2 :], [(len(row) - nibbles // 2) % 2])
-        block[16 * nibbles : 16 * nibbles + BLOCK * len(gain)][r : r + len(gain)] = gain
-        block[16 * nibbles + BLOCK * len(gain) :][2 * r : 2 * r + len(norm)] = norm
+        runs, pairs = np.split(block[16 * nibbles :], [BLOCK * singles])
+        scalars = row[nibbles // 2 :]
+        runs.reshape(singles, BLOCK)[:, r] = scalars[:singles]
+        pairs.reshape(-1, BLOCK, 2)[:, r] = scalars[singles:].reshape(-1, 2)
     return out
 
 
-def unweave(blocks, nibbles):
+def unweave(blocks, nibbles, singles):
     """Return all rows of all blocks, (32 * blocks, code_size)."""
     n = BLOCK * len(blocks)
     woven = blocks[:, : 16 * nibbles].reshape(-1, nibbles, 16)[:, :, np.argsort(ORDER)]  # by row, no longer by ORDER
     halves = np.concatenate([woven & 15, woven >> 4], axis=2).transpose(0, 2, 1).reshape(n, nibbles)
-    scalars = blocks[:, 16 * nibbles :]
-    gain, norm = scalars.shape[1] // BLOCK % 2, scalars.shape[1] // BLOCK // 2 * 2
-    gains, norms = scalars[:, : BLOCK * gain].reshape(n, gain), scalars[:, BLOCK * gain :].reshape(n, norm)
-    return np.concatenate([halves[:, 0::2] | (halves[:, 1::2] << 4), gains, norms], axis=1)
+    runs, pairs = np.split(blocks[:, 16 * nibbles :], [BLOCK * singles], axis=1)
+    runs = runs.reshape(len(blocks), singles, BLOCK).transpose(0, 2, 1).reshape(n, singles)
+    pairs = (
+        pairs.reshape(len(blocks), pairs.shape[1] // (2 * BLOCK), BLOCK, 2)
+        .transpose(0, 2, 1, 3)
+        .reshape(n, pairs.shape[1] // BLOCK)
+    )
+    return np.concatenate([halves[:, 0::2] | (halves[:, 1::2] << 4), runs, pairs], axis=1)
 
 
 def row_norms(L, R, mu):
@@ -177,47 +182,61 @@ def quantize_tables(upper, heavy, step):
     return low, steps[:heavy] // 64
 
 
+def quantize_stages(stages, step):
+    """Return one query's tables of stages in steps above their least entries, rounded up."""
+    return np.ceil((stages.astype(float) - stages.min(axis=1, keepdims=True)) / step).astype(int)
+
+
 # --- The scan (lplr_index/kernels/bounds.py, lplr_index/kernels/scan.py) ----------------------------------------------
 
 
 def block_bounds(block, layout, queries, q):
     """Return the integer sums (32,) of one block and the float32 bounds (32,) they give."""
-    codes = unweave(block[None], layout.nibbles)
+    codes = unweave(block[None], layout.nibbles, layout.stages + (layout.gain_bits == 8))
     bounds = queries.bounds[q].reshape(-1, 16).astype(np.int64)
     columns, values = np.arange(layout.nibbles), nibble(codes, np.arange(layout.nibbles))
     sums = bounds[columns, values].sum(axis=1)
     sums += 64 * bounds[layout.nibbles + columns[: layout.heavy], values[:, : layout.heavy]].sum(axis=1)
-    gains, norms = _scalars(codes, layout)
+    stages = np.arange(layout.stages)
+    sums += queries.stage_bounds[q, stages, codes[:, layout.nibbles // 2 + stages]].sum(axis=1)
     a, c, _ = queries.affine[q]
     # Each operation rounds to float32, as in the kernel.
-    bound = (sums.astype(np.float32) * a + c) * (gains * np.float32(layout.gain_step) if gains is not None else 1)
+    bound = (sums.astype(np.float32) * a + c) * gains(codes, layout, np.float32)
+    norms = _norms(codes, layout)
     return sums, bound - norms * np.float32(layout.norm_unit) if norms is not None else bound
 
 
 def exact_key(codes, layout, queries, q):
     """Return the float32 keys of rows ``codes`` (n, code_size): partial scores added in float64, one by one."""
-    columns = np.arange(layout.nibbles)
-    score = np.cumsum(queries.exact[q, columns, nibble(codes, columns)], axis=1, dtype=float)[:, -1]
+    columns, stages = np.arange(layout.nibbles), np.arange(layout.stages)
+    parts = queries.exact[q, columns, nibble(codes, columns)]
+    more = queries.stages[q, stages, codes[:, layout.nibbles // 2 + stages]]
+    score = np.cumsum(np.concatenate([parts, more], axis=1), axis=1, dtype=float)[:, -1]
     numbers = np.zeros((len(codes), queries.split.shape[1]), np.int64)
     for s, nib, shift, mask, code_shift in _ints(layout.split_fields):
         numbers[:, s] |= ((nibble(codes, nib) >> shift) & mask) << code_shift
     for s in range(queries.split.shape[1]):
         score += queries.split[q, s].astype(np.float64) * layout.split_levels[s, numbers[:, s]]
     score += queries.base[q]
-    gains, norms = _scalars(codes, layout)
-    if gains is not None:
-        score *= gains.astype(float) * layout.gain_step
+    score *= gains(codes, layout, np.float64)
+    norms = _norms(codes, layout)
     if norms is None:
         return score.astype(np.float32)
     return -np.maximum(0.0, queries.norm[q] + norms.astype(float) * layout.norm_unit - 2 * score).astype(np.float32)
 
 
-def _scalars(codes, layout):
-    """Return gains and norms of rows as float32, None where they have none."""
-    half = layout.nibbles // 2
-    gains = codes[:, half].astype(np.float32) if layout.gain_at >= 0 else None
-    norms = codes[:, -2:].copy().view("<f2")[:, 0].astype(np.float32) if layout.norm_at >= 0 else None
-    return gains, norms
+def gains(codes, layout, dtype):
+    """Return the gains of rows, ones where they have none; every operation rounds to ``dtype``."""
+    if layout.gain_bits == 0:
+        return np.ones(len(codes), dtype)
+    last = layout.nibbles // 2 - 1
+    numbers = codes[:, last] >> 4 if layout.gain_bits == 4 else codes[:, last + 1 + layout.stages]
+    return np.where(numbers == 0, dtype(0), dtype(layout.gain_least) + dtype(layout.gain_step) * numbers.astype(dtype))
+
+
+def _norms(codes, layout):
+    """Return the norms of rows as float32, None where they have none."""
+    return codes[:, -2:].copy().view("<f2")[:, 0].astype(np.float32) if layout.norm_at >= 0 else None
 
 
 def best(keys, ids, k):
@@ -259,17 +278,22 @@ def scan(codes, layout, queries, ids, allowed, k):
 def rows_of(index):
     """Return the bytes of all rows of an index, (ntotal, code_size), in the order they are held."""
     blocks = np.concatenate([np.empty((0, BLOCK * index.code_size), np.uint8), *index.rows.store.whole()])
-    return unweave(blocks, index.model.codec.nibbles)[: index.ntotal]
+    return unweave(blocks, index.model.codec.nibbles, index.model.form.singles)[: index.ntotal]
 
 
 def reconstruct(index):
     """Return the rows an index stands for, g (mu + l R) in float64, and under L2 their stored squared norms."""
     codes, model = rows_of(index), index.model
-    half = model.codec.nibbles // 2
-    L = decode(codes[:, :half], model.codec.levels, model.codec.starts, model.codec.fields).astype(float)
+    codec, gain = model.codec, model.gain
+    half = codec.nibbles // 2
+    if hasattr(codec, "fields"):
+        L = decode(codes[:, :half], codec.levels, codec.starts, codec.fields).astype(float)
+    else:
+        L = codec.decode(codes[:, : half + codec.stages]).astype(float)
     x_hat = model.mu + (L if model.R is None else L @ model.R.astype(float))
-    if model.gain_step:
-        x_hat *= codes[:, half, None] * model.gain_step
+    if gain.bits:
+        numbers = codes[:, half - 1] >> 4 if gain.bits == 4 else codes[:, half + codec.stages]
+        x_hat *= np.where(numbers == 0, 0, gain.least + gain.step * numbers)[:, None]
     if not model.norm_unit:
         return x_hat, None
     return x_hat, codes[:, -2:].copy().view("<f2")[:, 0].astype(float) * model.norm_unit + model.norm_unit

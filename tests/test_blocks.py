@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 import naive
 from lplr_index import blocks
-from lplr_index.blocks import BLOCK, BlockStore
+from lplr_index.blocks import BLOCK, BlockStore, Form
 
-SIZE, NIBBLES = 6, 6
+FORM = Form(nibbles=6, singles=1, norms=1)
+SIZE = 6
 
 
 def random_codes(rng, n):
@@ -25,7 +26,7 @@ def check(store, codes, rng):
         np.testing.assert_array_equal(store.rows(which), codes[which])
     whole = np.concatenate([np.empty((0, BLOCK * SIZE), np.uint8), *store.whole()])
     assert len(whole) == -(-len(codes) // BLOCK)
-    back = naive.unweave(whole, NIBBLES)
+    back = naive.unweave(whole, FORM.nibbles, FORM.singles)
     np.testing.assert_array_equal(back[: len(codes)], codes)
     assert not back[len(codes) :].any()
     row = 0
@@ -50,10 +51,10 @@ def test_any_history(writeable, start, steps, seed):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "PIECE", 2)
         codes = random_codes(rng, start)
-        mapped = naive.weave(codes, 0, NIBBLES, np.zeros((-(-start // BLOCK), BLOCK * SIZE), np.uint8))
+        mapped = naive.weave(codes, 0, FORM.nibbles, FORM.singles, np.zeros((-(-start // BLOCK), BLOCK * SIZE), np.uint8))
         mapped.flags.writeable = writeable
         before = mapped.copy()
-        store = BlockStore.of_blocks(mapped, start, NIBBLES)
+        store = BlockStore.of_blocks(mapped, start, FORM)
         check(store, codes, rng)
         for step in steps:
             if isinstance(step, int):
@@ -70,7 +71,7 @@ def test_any_history(writeable, start, steps, seed):
 
 
 def test_growing_leaves_full_pieces_where_they_are(rng):
-    store = BlockStore(SIZE, NIBBLES)
+    store = BlockStore(FORM)
     store.append(random_codes(rng, blocks.PIECE * BLOCK + 5))
     first = next(iter(store)).blocks
 
@@ -83,7 +84,7 @@ def test_growing_leaves_full_pieces_where_they_are(rng):
 
 def test_many_small_appends_copy_little(rng):
     """Room grows by half, so that adding row by row is no quadratic affair."""
-    store, copies, room = BlockStore(SIZE, NIBBLES), 0, None
+    store, copies, room = BlockStore(FORM), 0, None
     codes = random_codes(rng, 5000)
     for row in codes:
         store.append(row[None])
@@ -98,7 +99,7 @@ def test_many_small_appends_copy_little(rng):
 def test_a_mapped_piece_is_not_copied(rng):
     mapped = np.zeros((100, BLOCK * SIZE), np.uint8)
     mapped.flags.writeable = False
-    store = BlockStore.of_blocks(mapped, 3190, NIBBLES)
+    store = BlockStore.of_blocks(mapped, 3190, FORM)
 
     store.append(random_codes(rng, 10))
 
@@ -110,7 +111,7 @@ def test_a_mapped_piece_is_not_copied(rng):
 
 
 def test_nothing():
-    store = BlockStore(SIZE, NIBBLES)
+    store = BlockStore(FORM)
 
     assert list(store) == list(store.whole()) == []
     assert store.rows(np.empty(0, np.int64)).shape == (0, SIZE)

@@ -18,7 +18,7 @@ DTYPES = {"a": "<f4", "b": "|u1", "none": "<i8"}
 def packed():
     a = np.arange(6, dtype="<f4").reshape(2, 3)
     b = [np.arange(100, dtype=np.uint8), np.arange(30, dtype=np.uint8)]
-    data = b"".join(pack({"answer": 42}, [("a", "<f4", (2, 3), [a]), ("b", "|u1", (13, 10), b)]))
+    data = b"".join(pack({"answer": 42}, [("a", "<f4", (2, 3), [a]), ("b", "|u1", (13, 10), b)], 2))
     return np.frombuffer(data, np.uint8).copy(), a, np.concatenate(b).reshape(13, 10)
 
 
@@ -39,7 +39,7 @@ def test_the_layout_is_that_of_the_format():
     magic, version, length, crc, own = struct.unpack("<8sIIII", data[:24].tobytes())
     text = data[24 : 24 + length].tobytes()
 
-    assert (magic, version) == (MAGIC, 1)
+    assert (magic, version) == (MAGIC, 2)
     assert (24 + length) % 4096 == 0
     assert (crc, own) == (zlib.crc32(text), zlib.crc32(data[:20].tobytes()))
     assert [section["offset"] for section in json.loads(text)["sections"]] == [0, 64]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import product
 
 import numpy as np
 import pytest
@@ -38,14 +39,17 @@ def call_block_bounds(level, tile, blocks, block, layout, queries, q):
     return sums.reshape(TILE, 32)[:tile], bits[:tile]
 
 
-def make_layout(nibbles, *, gain, norm):
-    size = nibbles // 2 + gain + 2 * norm
+def make_layout(nibbles, *, gain_bits=0, norm=False, stages=0):
+    singles = stages + (gain_bits == 8)
     return bounds.Layout(
         nibbles=nibbles,
-        block_bytes=32 * size,
-        gain_at=16 * nibbles if gain else -1,
-        norm_at=16 * nibbles + 32 * gain if norm else -1,
-        gain_step=0.0123 if gain else 0.0,
+        stages=stages,
+        block_bytes=32 * (nibbles // 2 + singles + 2 * norm),
+        gain_bits=gain_bits,
+        gain_at={0: -1, 4: 16 * (nibbles - 1), 8: 16 * nibbles + 32 * stages}[gain_bits],
+        gain_least={0: 0.0, 4: 0.71, 8: -0.005}[gain_bits],
+        gain_step={0: 0.0, 4: 0.0567, 8: 0.0123}[gain_bits],
+        norm_at=16 * nibbles + 32 * singles if norm else -1,
         norm_unit=0.77 if norm else 0.0,
         heavy=min(nibbles, max(8, nibbles // 32 * 8)),
         split_fields=NO_SPLITS,
@@ -65,12 +69,16 @@ def make_queries(rng, layout, nq, *, full=False):
     """Return random tables within that room, or tables of nothing but the largest digits."""
     most = fullest(layout)[:, None]
     digits = np.broadcast_to(most, (nq, len(most), 16)) if full else rng.integers(0, most + 1, (nq, len(most), 16))
+    reach = 2**23 if full else 4000
+    stage_bounds = rng.integers(0, reach, (nq, layout.stages, 256), dtype=np.int32)
     affine = np.stack([rng.uniform(0.5, 2, nq), rng.normal(0, 100, nq), np.full(nq, -np.inf)], axis=1)
     return bounds.Queries(
         bounds=np.ascontiguousarray(digits.reshape(nq, -1), np.uint8),
+        stage_bounds=np.full_like(stage_bounds, reach) if full else stage_bounds,
         affine=affine.astype(np.float32),
         slack=np.zeros(nq),
         exact=np.zeros((nq, layout.nibbles, 16), np.float32),
+        stages=np.zeros((nq, layout.stages, 256), np.float32),
         split=np.zeros((nq, 0), np.float32),
         base=np.zeros(nq),
         norm=np.zeros(nq),
@@ -86,12 +94,13 @@ def make_blocks(rng, layout, count):
 
 @pytest.mark.parametrize("level", kernels.host_levels())
 @pytest.mark.parametrize(
-    ("nibbles", "gain", "norm"),
-    [(nibbles, True, True) for nibbles in NIBBLES]
-    + [(nibbles, *scalars) for nibbles in (2, 46) for scalars in ((False, False), (True, False), (False, True))],
+    ("nibbles", "stages", "gain_bits", "norm"),
+    [(nibbles, 0, 8, True) for nibbles in NIBBLES]
+    + [(nibbles, i % 3, 4, i % 2) for i, nibbles in enumerate(NIBBLES)]
+    + [(nibbles, *rest) for nibbles in (2, 46) for rest in product((0, 1, 2, 3), (0, 4, 8), (False, True))],
 )
-def test_sums_and_masks(rng, level, nibbles, gain, norm):
-    layout = make_layout(nibbles, gain=gain, norm=norm)
+def test_sums_and_masks(rng, level, nibbles, stages, gain_bits, norm):
+    layout = make_layout(nibbles, stages=stages, gain_bits=gain_bits, norm=norm)
     blocks, queries = make_blocks(rng, layout, 3), make_queries(rng, layout, TILE + 2)
     for q in range(TILE + 2):  # a threshold that is itself a bound, met exactly and by about half of the rows
         _, bound = naive.block_bounds(blocks[1], layout, queries, q)
@@ -110,9 +119,9 @@ def test_sums_and_masks(rng, level, nibbles, gain, norm):
 @pytest.mark.parametrize("level", kernels.host_levels())
 @pytest.mark.parametrize("nibbles", NIBBLES)
 def test_the_largest_sums_do_not_overflow(rng, level, nibbles):
-    layout = make_layout(nibbles, gain=True, norm=True)
+    layout = make_layout(nibbles, stages=2, gain_bits=8, norm=True)
     blocks, queries = make_blocks(rng, layout, 1), make_queries(rng, layout, TILE, full=True)
-    expected = fullest(layout)[:nibbles].sum() + 64 * fullest(layout)[nibbles:].sum()
+    expected = fullest(layout)[:nibbles].sum() + 64 * fullest(layout)[nibbles:].sum() + 2 * 2**23
 
     for tile in (TILE, 1):
         sums, _ = call_block_bounds(level, tile, blocks, 0, layout, queries, 0)
@@ -121,7 +130,7 @@ def test_the_largest_sums_do_not_overflow(rng, level, nibbles):
 
 @pytest.mark.parametrize("level", kernels.host_levels())
 def test_every_float16_is_read_as_numpy_reads_it(level):
-    layout = make_layout(2, gain=False, norm=True)._replace(norm_unit=1.0)
+    layout = make_layout(2, norm=True)._replace(norm_unit=1.0)
     everything = np.arange(1 << 16, dtype="<u2").reshape(-1, 32)
     blocks = np.zeros((len(everything), layout.block_bytes), np.uint8)
     blocks[:, layout.norm_at :] = everything.view(np.uint8)
@@ -134,8 +143,30 @@ def test_every_float16_is_read_as_numpy_reads_it(level):
     np.testing.assert_array_equal(masks, -everything.view("<f2").astype(np.float32) >= np.float32(0.25))
 
 
+@pytest.mark.parametrize("level", kernels.host_levels())
+@pytest.mark.parametrize("bits", [4, 8])
+def test_every_code_of_a_gain_is_read_in_every_row(level, bits):
+    """The bound is the gain itself, and the threshold the gain of one code: rows of that code and above pass."""
+    layout = make_layout(4, stages=1, gain_bits=bits)
+    queries = make_queries(np.random.default_rng(0), layout, 1)
+    queries.bounds[:] = 0
+    queries.stage_bounds[:] = 0
+    codes = np.arange(1 << bits)
+    gains = np.float32(layout.gain_least) + np.float32(layout.gain_step) * codes.astype(np.float32)
+    for shift in range(1 << bits):
+        rows = np.zeros((32, 2 + 1 + (bits == 8)), np.uint8)
+        numbers = (np.arange(32) + shift) % (1 << bits)
+        rows[:, -1 if bits == 8 else 1] = numbers << (8 - bits)
+        block = naive.weave(rows, 0, 4, 1 + (bits == 8), np.zeros((1, layout.block_bytes), np.uint8))
+        queries.affine[0] = 1.0, 1.0, gains[max(shift, 1)]
+
+        _, masks = call_block_bounds(level, 1, block, 0, layout, queries, 0)
+
+        np.testing.assert_array_equal(masks[0], numbers >= max(shift, 1))
+
+
 def test_a_nan_never_matters(rng):
-    layout = make_layout(2, gain=False, norm=True)
+    layout = make_layout(2, norm=True)
     blocks = np.zeros((1, layout.block_bytes), np.uint8)
     blocks[0, layout.norm_at :] = np.full(32, np.nan, "<f2").view(np.uint8)
 

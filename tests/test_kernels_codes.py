@@ -68,28 +68,28 @@ def test_every_code_survives_encoding_its_own_levels(case):
 
 
 @pytest.mark.parametrize("nibbles", [2, 4, 10, 46])
-@pytest.mark.parametrize("scalars", [0, 1, 2, 3])
+@pytest.mark.parametrize(("singles", "norms"), [(0, 0), (1, 0), (0, 1), (1, 1), (2, 0), (3, 1)])
 @pytest.mark.parametrize(("first", "n"), [(0, 1), (0, 32), (5, 40), (31, 2), (64, 33)])
-def test_weave_and_unweave(rng, nibbles, scalars, first, n):
-    rows = rng.integers(0, 256, (n, nibbles // 2 + scalars), dtype=np.uint8)
+def test_weave_and_unweave(rng, nibbles, singles, norms, first, n):
+    rows = rng.integers(0, 256, (n, nibbles // 2 + singles + 2 * norms), dtype=np.uint8)
     before = rng.integers(0, 256, (4, 32 * rows.shape[1]), dtype=np.uint8)
     blocks, back = before.copy(), np.empty_like(rows)
 
-    codes.weave(rows, first, nibbles, blocks)
-    codes.unweave(blocks, np.arange(first, first + n), nibbles, back)
+    codes.weave(rows, first, nibbles, singles, blocks)
+    codes.unweave(blocks, np.arange(first, first + n), nibbles, singles, back)
 
-    np.testing.assert_array_equal(blocks, naive.weave(rows, first, nibbles, before))
+    np.testing.assert_array_equal(blocks, naive.weave(rows, first, nibbles, singles, before))
     np.testing.assert_array_equal(back, rows)
-    everything = naive.unweave(before, nibbles)
+    everything = naive.unweave(before, nibbles, singles)
     everything[first : first + n] = rows
-    np.testing.assert_array_equal(naive.unweave(blocks, nibbles), everything)
+    np.testing.assert_array_equal(naive.unweave(blocks, nibbles, singles), everything)
 
 
 def test_golden_block():
     """One row of two code bytes, a gain and a norm, at row 17: byte 2 of a column, high nibble."""
     blocks = np.zeros((1, 32 * 5), np.uint8)
 
-    codes.weave(np.array([[0xBA, 0xDC, 0x11, 0x22, 0x33]], np.uint8), 17, 4, blocks)
+    codes.weave(np.array([[0xBA, 0xDC, 0x11, 0x22, 0x33]], np.uint8), 17, 4, 1, blocks)
 
     expected = {2: 0xA0, 18: 0xB0, 34: 0xC0, 50: 0xD0, 64 + 17: 0x11, 96 + 34: 0x22, 96 + 35: 0x33}
     assert {int(at): int(blocks[0, at]) for at in np.flatnonzero(blocks)} == expected
@@ -100,9 +100,9 @@ def test_rows_in_any_order(rng):
     which = rng.permutation(96)[:50]
     back = np.empty((50, 6), np.uint8)
 
-    codes.unweave(blocks, which, 6, back)
+    codes.unweave(blocks, which, 6, 1, back)
 
-    np.testing.assert_array_equal(back, naive.unweave(blocks, 6)[which])
+    np.testing.assert_array_equal(back, naive.unweave(blocks, 6, 1)[which])
 
 
 @pytest.mark.parametrize("centred", [True, False])
@@ -139,31 +139,63 @@ def test_tables(case, nq):
     np.testing.assert_allclose(out, naive.tables(y, fields, up, down, nibbles), rtol=1e-5, atol=1e-5)
 
 
+def quantized(upper, stages, heavy):
+    """Return the digits (nq, nibbles + heavy, 16), those of stages, and scale, base and size."""
+    nq, nibbles, _ = upper.shape
+    out, stage_out = np.full((nq, (nibbles + heavy) * 16), 7, np.uint8), np.full(stages.shape, -1, np.int32)
+    scalars = np.full((3, nq), np.nan)
+    codes.quantize_tables(upper, stages, heavy, out, stage_out, *scalars)
+    return out.reshape(nq, -1, 16).astype(np.int64), stage_out, *scalars
+
+
+def random_stages(rng, nq, stages, size):
+    return (size * rng.standard_normal((nq, stages, 256))).astype(np.float32)
+
+
 # Every count of nibbles that leaves another number of columns over, and light columns beside heavy ones.
 HEAVY = [(2, 2), (4, 4), (6, 6), (8, 8), (10, 8), (22, 8), (30, 16), (46, 8), (94, 16), (514, 128), (1030, 256)]
 
 
 @pytest.mark.parametrize(("nibbles", "heavy"), HEAVY)
 @pytest.mark.parametrize("spread", [0.0, 1.0, 4.0])
-@pytest.mark.parametrize("size", [1e-6, 1.0, 1e9])
-def test_quantized_tables_bound_from_above_and_closely(rng, nibbles, heavy, spread, size):
+@pytest.mark.parametrize(("stages", "size"), [(0, 1e-6), (1, 1e9), (2, 1.0)])
+def test_quantized_tables_bound_from_above_and_closely(rng, nibbles, heavy, spread, stages, size):
     weight = size * np.exp(-spread * np.arange(nibbles) / nibbles)[:, None]
     upper = (weight * rng.standard_normal((3, nibbles, 16))).astype(np.float32)
-    out, scale, base = np.empty((3, (nibbles + heavy) * 16), np.uint8), np.empty(3), np.empty(3)
+    centroids = random_stages(rng, 3, stages, 5 * size)
 
-    codes.quantize_tables(upper, heavy, out, scale, base, np.empty(len(upper)))
+    digits, stage_digits, scale, base, largest = quantized(upper, centroids, heavy)
 
-    digits = out.reshape(3, -1, 16).astype(np.int64)
     for q in range(3):
         low, high = naive.quantize_tables(upper[q], heavy, scale[q])
         np.testing.assert_array_equal(digits[q, :nibbles], low)
         np.testing.assert_array_equal(digits[q, nibbles:], high)
-        steps = low.copy()
-        steps[:heavy] += high << bounds.DIGIT_BITS
-        values = upper[q].astype(float) - upper[q].min(axis=1, keepdims=True)
-        assert (steps * scale[q] >= values * (1 - 1e-12)).all()
-        assert (steps * scale[q] < values * (1 + 1e-12) + scale[q]).all()
-        assert base[q] == pytest.approx(upper[q].min(axis=1).sum(dtype=float), rel=1e-12)
+        np.testing.assert_array_equal(stage_digits[q], naive.quantize_stages(centroids[q], scale[q]))
+        low[:heavy] += high << bounds.DIGIT_BITS
+        for steps, table in ((low, upper[q]), (stage_digits[q], centroids[q])):
+            values = table.astype(float) - table.min(axis=1, keepdims=True)
+            assert (steps * scale[q] >= values * (1 - 1e-12)).all()
+            assert (steps * scale[q] < values * (1 + 1e-12) + scale[q]).all()
+        both = [*upper[q].astype(float), *centroids[q].astype(float)]
+        assert base[q] == pytest.approx(sum(table.min() for table in both), rel=1e-12)
+        assert largest[q] == pytest.approx(sum(np.abs(table).max() for table in both), rel=1e-12)
+
+
+@pytest.mark.parametrize("weight", [0.0, 1e-9, 1e-3])
+def test_stages_beside_nibbles_that_hardly_matter(rng, weight):
+    """The steps are as coarse as sums below 2**24 need, and no coarser: what the nibbles alone ask for is less."""
+    upper = (weight * rng.standard_normal((2, 46, 16))).astype(np.float32)
+    centroids = random_stages(rng, 2, 2, 1.0)
+
+    digits, stage_digits, scale, _, _ = quantized(upper, centroids, 8)
+
+    sums = stage_digits.max(axis=2).sum(axis=1) + digits[:, :46].max(axis=2).sum(axis=1)
+    sums += 64 * digits[:, 46:].max(axis=2).sum(axis=1)
+    assert (sums < 2**24).all()
+    assert (sums > 2**11).all()
+    for q in range(2):
+        values = centroids[q].astype(float) - centroids[q].min(axis=1, keepdims=True)
+        assert (stage_digits[q] * scale[q] >= values * (1 - 1e-12)).all()
 
 
 @pytest.mark.parametrize(("nibbles", "heavy"), HEAVY)
@@ -178,11 +210,10 @@ def test_digits_add_up_within_the_room_the_scan_gives_them(rng, nibbles, heavy, 
     }[data]
     upper = (weight[:, None] * rng.choice([-1, 1, 0.3], (1, nibbles, 16))).astype(np.float32)
     upper[0, :, :2] = np.stack([-weight, weight], axis=1)
-    out, scale, base = np.empty((1, (nibbles + heavy) * 16), np.uint8), np.empty(1), np.empty(1)
 
-    codes.quantize_tables(upper, heavy, out, scale, base, np.empty(len(upper)))
+    digits, _, _, _, _ = quantized(upper, random_stages(rng, 1, 1, 0.1), heavy)
 
-    largest = out.reshape(-1, 16).max(axis=1).astype(np.int64)
+    largest = digits[0].max(axis=1)
     assert (largest[:heavy] < 1 << bounds.DIGIT_BITS).all()
     for digits in (largest[:nibbles], largest[nibbles:]):
         for first in range(0, len(digits), bounds.GROUP):
@@ -193,9 +224,10 @@ def test_digits_add_up_within_the_room_the_scan_gives_them(rng, nibbles, heavy, 
 
 
 def test_a_query_of_zeros_has_bounds_of_zero():
-    out, scale, base = np.full((1, 64), 7, np.uint8), np.empty(1), np.empty(1)
+    digits, stage_digits, scale, base, size = quantized(
+        np.zeros((1, 2, 16), np.float32), np.zeros((1, 2, 256), np.float32), 2
+    )
 
-    codes.quantize_tables(np.zeros((1, 2, 16), np.float32), 2, out, scale, base, np.empty(1))
-
-    assert not out.any()
-    assert (scale[0], base[0]) == (0.0, 0.0)
+    assert not digits.any()
+    assert not stage_digits.any()
+    assert (scale[0], base[0], size[0]) == (0.0, 0.0, 0.0)

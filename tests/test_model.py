@@ -11,6 +11,7 @@ import naive
 from indexes import EVERY_KIND, queries, rows, trained
 from lplr_index.arrays import as_rows
 from lplr_index.errors import InputError
+from lplr_index.gains import Gain
 from lplr_index.metric import METRICS
 
 
@@ -23,7 +24,7 @@ def test_bytes_of_a_row(metric, kind):
 
     half = model.codec.nibbles // 2
     gain, norm = kind.startswith("auto"), metric == "l2"
-    assert (model.gain_step > 0, model.norm_unit > 0) == (gain, norm)
+    assert (model.gain.bits > 0, model.norm_unit > 0) == (gain, norm)
     assert codes.shape == (100, model.code_size)
     assert model.code_size == half + gain + 2 * norm
     y = x if model.R is None else (x - model.mu) @ naive_encoder(model)
@@ -32,9 +33,9 @@ def test_bytes_of_a_row(metric, kind):
     assert (nearest != L).mean() < 1e-3  # but for sums that round differently at the edge between two levels
     x_hat = model.mu + (L if model.R is None else L.astype(float) @ model.R)
     if gain:
-        wanted = np.linalg.norm(x, axis=1) / np.linalg.norm(x_hat, axis=1) / model.gain_step
+        wanted = np.linalg.norm(x, axis=1) / np.linalg.norm(x_hat, axis=1) / model.gain.step
         np.testing.assert_allclose(codes[:, half], wanted, atol=0.51)
-        x_hat *= codes[:, half, None] * model.gain_step
+        x_hat *= codes[:, half, None] * model.gain.step
     if norm:
         halves = codes[:, -2:].copy().view("<f2")[:, 0].astype(float)
         exact = (np.square(x_hat).sum(axis=1) - model.norm_unit) / model.norm_unit
@@ -61,16 +62,6 @@ def test_queries_are_projected(metric, kind):
     assert kind.startswith("auto") == bool(model.mu.any())
 
 
-def test_gains_are_clipped_and_zero_for_zero_rows_only():
-    model = trained().model
-    x = np.zeros((5, 48), np.float32)
-    x[1:, 0] = [1e-20, 1.0, 2.0, 1e20]
-
-    gains = model.quantize_gains(x, np.array([1.0, 1.0, 1.0, 0.0, 1.0]))
-
-    assert gains.tolist() == [0, 1, round(1 / model.gain_step), 255, 255]
-
-
 @pytest.mark.parametrize("metric", METRICS)
 def test_norms_out_of_range_are_clipped(metric):
     model = trained("l2").model
@@ -87,7 +78,7 @@ def test_the_digest_tells_models_apart():
         {"mu": model.mu + np.float32(1)},
         {"R": model.R[:, ::-1]},
         {"encoder": np.ones((48, model.codec.m), np.float32)},
-        {"gain_step": 0.5},
+        {"gain": replace(model.gain, step=0.5)},
         {"norm_unit": 0.5},
         {"codec": replace(model.codec, levels=model.codec.levels * 2)},
         {"codec": replace(model.codec, nibbles=model.codec.nibbles + 2)},
@@ -116,10 +107,10 @@ def test_bytes_of_a_model():
         ({"R": np.zeros((3, 48), np.float32)}, "expected R finite and of shape"),
         ({"R": None}, "expected 48 columns where R is the identity, got"),
         ({"encoder": np.zeros((3, 48), np.float32)}, "expected encoder finite and of shape"),
-        ({"gain_step": np.nan}, "expected finite scalar steps >= 0, got nan"),
-        ({"gain_step": -1.0}, "expected finite scalar steps >= 0, got -1.0"),
-        ({"norm_unit": np.inf}, "expected finite scalar steps >= 0, got"),
-        ({"norm_unit": -1.0}, "expected finite scalar steps >= 0, got"),
+        ({"gain": Gain(8, step=np.nan)}, "expected finite gains >= 0 in 0, 4, 8 bits, got"),
+        ({"gain": Gain(4, step=1.0)}, "expected a last nibble that is free for gains of 4 bits, got a code"),
+        ({"norm_unit": np.inf}, "expected a finite norm_unit >= 0, got"),
+        ({"norm_unit": -1.0}, "expected a finite norm_unit >= 0, got"),
     ],
 )
 def test_parts_that_do_not_fit_together(change, message):

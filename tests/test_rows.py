@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from lplr_index.blocks import Form
 from lplr_index.errors import InputError, UnknownIdError
 from lplr_index.rows import Rows
 
@@ -8,7 +9,7 @@ CODES = np.arange(70 * 3, dtype=np.uint8).reshape(70, 3)
 
 
 def test_codes_come_back_by_place_and_by_id():
-    rows = Rows.none(3, 4)
+    rows = Rows.none(Form(nibbles=4, singles=1))
     rows.append(CODES[:40], None)
     rows.append(CODES[40:], np.arange(70, 40, -1) + 1000)
 
@@ -20,7 +21,7 @@ def test_codes_come_back_by_place_and_by_id():
 
 
 def test_codes_and_ids_shrink_together():
-    rows = Rows.none(3, 4)
+    rows = Rows.none(Form(nibbles=4, singles=1))
     rows.append(CODES, None)
 
     rows.keep(np.arange(70) % 7 == 2)
@@ -31,7 +32,7 @@ def test_codes_and_ids_shrink_together():
 
 @pytest.mark.parametrize("ids", [[5, 5], [1, 69], [-1, 7]])
 def test_ids_that_cannot_be_taken_leave_no_codes_behind(ids):
-    rows = Rows.none(3, 4)
+    rows = Rows.none(Form(nibbles=4, singles=1))
     rows.append(CODES, None)
 
     with pytest.raises(InputError, match=r"expected .* got"):

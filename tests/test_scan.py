@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import naive
 from conftest import low_rank_vectors
-from indexes import EVERY_KIND, KINDS, ONE_OF_EACH_METHOD, check_results, filled, queries, rows, trained
+from indexes import EVERY_SCAN, KINDS, ONE_OF_EACH_METHOD, STAGED, check_results, filled, queries, rows, trained
 from lplr_index import IndexLPLR, read_index, scanning, write_index
 from lplr_index.arrays import as_rows
 from lplr_index.errors import ZeroVectorWarning
@@ -53,7 +53,7 @@ def assert_same(results, expected):
 # The bounds
 
 
-@pytest.mark.parametrize(("metric", "kind"), EVERY_KIND)
+@pytest.mark.parametrize(("metric", "kind"), EVERY_SCAN)
 def test_no_row_beats_its_bound(metric, kind):
     index, xq = filled(metric, kind, n=640), queries()
     layout, prepared_queries, codes = scanning.layout(index.model), prepared(index, xq), naive.rows_of(index)
@@ -69,7 +69,7 @@ def test_no_row_beats_its_bound(metric, kind):
     assert np.mean(passed) < 0.12
 
 
-@pytest.mark.parametrize(("metric", "kind"), EVERY_KIND)
+@pytest.mark.parametrize(("metric", "kind"), EVERY_SCAN)
 def test_keys_are_scores_of_reconstructions(metric, kind):
     index, xq = filled(metric, kind, n=100), queries()
     layout, prepared_queries, codes = scanning.layout(index.model), prepared(index, xq), naive.rows_of(index)
@@ -84,7 +84,7 @@ def test_keys_are_scores_of_reconstructions(metric, kind):
 
 
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize(("metric", "kind"), EVERY_KIND)
+@pytest.mark.parametrize(("metric", "kind"), EVERY_SCAN)
 def test_search_ranks_exactly(monkeypatch, level, metric, kind):
     monkeypatch.setenv("LPLR_INDEX_SIMD", level)
     index, xq = filled(metric, kind, n=1000), queries()
@@ -212,7 +212,7 @@ def test_rows_much_longer_than_those_it_was_trained_on(metric):
         check_results(index, xq, 300, results)
 
 
-@pytest.mark.parametrize(("metric", "kind"), EVERY_KIND)
+@pytest.mark.parametrize(("metric", "kind"), EVERY_SCAN)
 def test_rows_of_any_bytes(monkeypatch, rng, metric, kind):
     """Codes, gains and norms that no row of the data has."""
     index = trained(metric, kind)
@@ -350,7 +350,7 @@ def read_back(index):
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("kind", ONE_OF_EACH_METHOD)
+@pytest.mark.parametrize("kind", [*ONE_OF_EACH_METHOD, "staged-2-4"])
 def test_the_lowest_id_wins_a_tie(monkeypatch, rng, level, metric, kind):
     """Five rows, fifty times each: all places of the list are decided by ids, which come in no order."""
     monkeypatch.setenv("LPLR_INDEX_SIMD", level)
@@ -534,7 +534,7 @@ def twin_range(index, xq, radius, allowed=None):
 
 
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize(("metric", "kind"), EVERY_KIND)
+@pytest.mark.parametrize(("metric", "kind"), EVERY_SCAN)
 def test_range_search(monkeypatch, level, metric, kind):
     monkeypatch.setenv("LPLR_INDEX_SIMD", level)
     index, xq = filled(metric, kind, n=300, ids=np.arange(300)[::-1]), queries(5)
@@ -596,7 +596,7 @@ def test_no_queries_and_no_rows(metric):
 @given(
     seed=st.integers(0, 2**32 - 1),
     metric=st.sampled_from(METRICS),
-    kind=st.sampled_from(sorted(KINDS)),
+    kind=st.sampled_from(sorted(KINDS | STAGED)),
     n=st.integers(0, 200),
     distinct=st.integers(1, 200),
     k=st.integers(1, 210),

@@ -13,7 +13,7 @@ import numpy as np
 
 from lplr_index.cli.output import Terminal
 from lplr_index.codecs import ScalarCodec
-from lplr_index.container import VERSION
+from lplr_index.container import version_of
 from lplr_index.index import IndexLPLR
 from lplr_index.refine import AnyIndex, IndexRefineLPLR
 from lplr_index.storage import read_index
@@ -42,7 +42,7 @@ def describe(index: AnyIndex, path: str) -> dict[str, Any]:
     float32_bytes = 4 * index.d * index.ntotal
     return {
         "file": path,
-        "format": VERSION,
+        "format": version_of(path),
         "rows": index.ntotal,
         "d": index.d,
         "metric": index.metric,

@@ -1,0 +1,90 @@
+"""A small codec of nibbles and stages, made of random tables: what models and the scan promise to any codec."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lplr_index.codecs import bound_tables
+
+
+@dataclass(frozen=True, eq=False)
+class StagedCodec:
+    """l is the sum of an entry of each nibble's book and a centroid of each stage.
+
+    ``book`` (nibbles, 16, m) and ``centroids`` (stages, 256, m), float32; ``spare`` leaves the last nibble to the gain.
+    """
+
+    book: np.ndarray
+    centroids: np.ndarray
+    heavy: int
+    spare: bool
+
+    @classmethod
+    def of(cls, y, nibbles, stages, *, spare, seed=0):
+        """Make one of rows and what greedy choices leave of them; books get smaller as residuals do."""
+        rng = np.random.default_rng(seed)
+        rest, centroids, book = y.copy(), [], []
+        for _ in range(stages):
+            centroids.append(rest[rng.choice(len(rest), 256, replace=False)])
+            rest = rest - centroids[-1][nearest(rest, centroids[-1])]
+        for c in range(nibbles):
+            free = spare and c == nibbles - 1
+            book.append(np.zeros((16, y.shape[1]), "f4") if free else rest[rng.choice(len(rest), 16, replace=False)])
+            book[-1] *= np.float32(0.5)
+            rest = rest - book[-1][nearest(rest, book[-1])]
+        centroids = np.array(centroids, np.float32).reshape(stages, 256, y.shape[1])
+        return cls(np.array(book), centroids, min(nibbles, 8), spare)
+
+    @property
+    def m(self):
+        return self.book.shape[2]
+
+    @property
+    def nibbles(self):
+        return len(self.book)
+
+    @property
+    def stages(self):
+        return len(self.centroids)
+
+    @property
+    def split_fields(self):
+        return np.empty((0, 5), np.int32)
+
+    @property
+    def split_levels(self):
+        return np.empty((0, 256), np.float32)
+
+    @property
+    def arrays(self):
+        return {"book": self.book, "centroids": self.centroids}
+
+    def encode(self, y):
+        rest, words, nibbles = y.copy(), [], []
+        for table, chosen in [(c, words) for c in self.centroids] + [(b, nibbles) for b in self.book]:
+            chosen.append(nearest(rest, table))
+            rest = rest - table[chosen[-1]]
+        pairs = np.array(nibbles, np.uint8).reshape(self.nibbles, len(y)).T
+        words = np.array(words, np.uint8).reshape(self.stages, len(y)).T
+        return np.ascontiguousarray(np.concatenate([pairs[:, ::2] | (pairs[:, 1::2] << 4), words], axis=1))
+
+    def decode(self, codes):
+        half = self.nibbles // 2
+        parts = [self.book[c][(codes[:, c // 2] >> (4 * (c % 2))) & 15] for c in range(self.nibbles)]
+        parts += [self.centroids[s][codes[:, half + s]] for s in range(self.stages)]
+        return np.sum(parts, axis=0, dtype=np.float32)
+
+    def query_tables(self, y):
+        exact = np.einsum("cvm,qm->qcv", self.book, y).astype(np.float32)
+        stages = np.einsum("swm,qm->qsw", self.centroids, y).astype(np.float32)
+        return bound_tables(exact, exact, np.zeros((len(y), 0), np.float32), stages, self.heavy)
+
+    def check(self):
+        pass
+
+
+def nearest(y, table):
+    """Return the nearest of the rows of a table (words, m), the first of equal ones, for rows y (n, m)."""
+    return (np.square(table).sum(axis=1) - 2 * y @ table.T).argmin(axis=1)
