@@ -45,7 +45,7 @@ class Section:
 def pack(
     header: dict[str, Any], arrays: Iterable[tuple[str, str, tuple[int, ...], Parts]], version: int
 ) -> Iterator[bytes]:
-    """The bytes of a file of a version, in pieces, of a header and arrays: name, dtype, shape, parts of each."""
+    """The bytes of a file of a version, in pieces, of a header and arrays: name, dtype, shape as (n, d), parts."""
     listed = list(arrays)
     sections, offset = [], 0
     for name, dtype, shape, parts in listed:

@@ -86,8 +86,8 @@ def check_originals(
         The vectors.
     ids : ndarray of shape (n,)
         All of them are compared with the number of rows, and 256 of them with the vectors.
-    codes_of : callable
-        From places in ``ids`` (some,) to codes (some, code_size) of the base.
+    codes_of : callable of arrays of shape (some,) and shape (some, code_size)
+        From places in ``ids`` to codes of the base.
     """
     originals.check_ids(ids)
     if not len(ids):
