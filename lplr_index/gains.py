@@ -30,7 +30,7 @@ class Gain:
     bits : int
         Bits of a code: 8, 4, or 0 where rows have no gain.
     least, step : float
-        See above.
+        See above; of 8 bits, gains are multiples of ``step``: ``least`` is 0.
     power : float
         1 gives reconstructions the length of their rows, less a part of that.
     usual : float
@@ -72,8 +72,8 @@ class Gain:
 
     @property
     def is_multiple(self) -> bool:
-        """Whether gains are multiples of ``step`` in one byte that stretch to full length, if there are any."""
-        return self.bits in (0, 8) and self.least == 0 and self.power == 1
+        """Whether gains are multiples of ``step`` that stretch to full length, if there are any."""
+        return self.bits in (0, 8) and self.power == 1
 
     @property
     def most(self) -> float:
@@ -84,7 +84,8 @@ class Gain:
         """Raise InputError unless codes stand for finite gains >= 0, for gains that come from a file."""
         numbers = (self.least, self.step, self.power, self.usual)
         fine = self.bits in BITS and all(map(np.isfinite, numbers)) and self.power >= 0 and self.usual > 0
-        steps = (self.step > 0 and self.least + self.step >= 0) if self.bits else self.step == self.least == 0
+        steps = self.step > 0 and self.least + self.step >= 0 if self.bits else self.step == 0
+        fine = fine and (self.bits == 4 or self.least == 0)
         if not (fine and steps):
             raise InputError(f"expected finite gains >= 0 in {', '.join(map(str, BITS))} bits, got {self}")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lplr_index.codecs import bound_tables
+from lplr_index.codecs.base import bound_tables
 
 
 @dataclass(frozen=True, eq=False)

@@ -87,12 +87,12 @@ def test_gains_are_clipped_and_zero_for_rows_of_length_zero_only(bits, least):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_codes_are_decoded_in_the_precision_asked_for(dtype):
-    gain, codes = Gain(8, 0.1, 1 / 3), np.arange(256, dtype=np.uint8)
+    gain, codes = Gain(4, 0.1, 1 / 3), np.arange(16, dtype=np.uint8)
 
     gains = gain.decode(codes, dtype)
 
     assert gains.dtype == dtype
-    expected = [dtype(0)] + [dtype(0.1) + dtype(1 / 3) * dtype(c) for c in range(1, 256)]
+    expected = [dtype(0)] + [dtype(0.1) + dtype(1 / 3) * dtype(c) for c in range(1, 16)]
     np.testing.assert_array_equal(gains, expected)
     assert gain.decode(codes).dtype == np.float64
 
@@ -121,6 +121,7 @@ def test_samples_that_say_little(bits, lengths, norms, power):
         Gain(0, least=1.0),
         Gain(8, step=-1.0),
         Gain(8, step=np.nan),
+        Gain(8, 0.5, 1.0),
         Gain(8, step=np.inf),
         Gain(4, -1.5, 1.0),
         Gain(4, np.nan, 1.0),

@@ -1,4 +1,4 @@
-"""kernels/bounds.py: the same integers and the same masks as its twin, on every instruction set of this machine."""
+"""kernels/bounds.py, with kernels/vectors.py under it: the same integers and the same masks as its twin, on every instruction set of this machine."""
 
 from __future__ import annotations
 
@@ -26,15 +26,18 @@ def compiled(level, tile):
     simd, stamp = kernels._LEVELS[level], bounds.STAMP
 
     @njit(nogil=True)
-    def call(blocks, at, layout, queries, q, sums, masks):
-        bounds.block_bounds(simd, stamp, tile, blocks, at, layout, queries, q, sums, masks)
+    def call(blocks, at, layout, queries, q, stage_tables, sums, masks):
+        bounds.block_bounds(simd, stamp, tile, blocks, at, layout, queries, q, stage_tables, sums, masks)
 
     return call
 
 
 def call_block_bounds(level, tile, blocks, block, layout, queries, q):
     sums, masks = np.full(TILE * 32, -1, np.int32), np.zeros(TILE, np.uint32)
-    compiled(level, tile)(blocks.reshape(-1), block * layout.block_bytes, layout, queries, q, sums, masks)
+    stage_tables = np.zeros(queries.stage_bounds.size, np.int32)
+    mine = queries.stage_bounds[q : q + tile].transpose(1, 2, 0).reshape(-1)
+    stage_tables[q * layout.stages * 256 :][: len(mine)] = mine
+    compiled(level, tile)(blocks.reshape(-1), block * layout.block_bytes, layout, queries, q, stage_tables, sums, masks)
     bits = np.unpackbits(masks.view(np.uint8), bitorder="little").reshape(TILE, 32).astype(bool)
     return sums.reshape(TILE, 32)[:tile], bits[:tile]
 
@@ -47,7 +50,7 @@ def make_layout(nibbles, *, gain_bits=0, norm=False, stages=0):
         block_bytes=32 * (nibbles // 2 + singles + 2 * norm),
         gain_bits=gain_bits,
         gain_at={0: -1, 4: 16 * (nibbles - 1), 8: 16 * nibbles + 32 * stages}[gain_bits],
-        gain_least={0: 0.0, 4: 0.71, 8: -0.005}[gain_bits],
+        gain_least={0: 0.0, 4: 0.71, 8: 0.0}[gain_bits],
         gain_step={0: 0.0, 4: 0.0567, 8: 0.0123}[gain_bits],
         norm_at=16 * nibbles + 32 * singles if norm else -1,
         norm_unit=0.77 if norm else 0.0,
@@ -141,6 +144,16 @@ def test_every_float16_is_read_as_numpy_reads_it(level):
     masks = np.array([call_block_bounds(level, 1, blocks, b, layout, queries, 0)[1][0] for b in range(len(blocks))])
 
     np.testing.assert_array_equal(masks, -everything.view("<f2").astype(np.float32) >= np.float32(0.25))
+
+
+@pytest.mark.parametrize(("nq", "stages"), [(0, 2), (1, 2), (4, 1), (11, 2), (12, 0)])
+def test_stages_of_a_tile_lie_side_by_side(rng, nq, stages):
+    given = rng.integers(0, 9999, (nq, stages, 256), dtype=np.int32)
+
+    tables = bounds.tile_stages(given, 4)
+
+    parts = [given[q : q + 4].transpose(1, 2, 0) for q in range(0, nq // 4 * 4, 4)] + list(given[nq // 4 * 4 :])
+    np.testing.assert_array_equal(tables, np.concatenate([np.empty(0, int), *(part.reshape(-1) for part in parts)]))
 
 
 @pytest.mark.parametrize("level", kernels.host_levels())

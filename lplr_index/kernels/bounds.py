@@ -14,9 +14,11 @@ One block, ``nibbles`` columns of 16 bytes, then the stages, each a byte a row, 
 ``ORDER`` = 0 8 1 9 2 10 ... lets even bytes hold rows 0-7 and odd bytes rows 8-15, so that 16-bit sums come out in
 order. Gains of four bits are the last column, whose tables are zeros.
 
-A stage's byte selects one of 256 centroids. Its bounds are whole numbers of any size, looked up one by one.
+A stage's byte selects one of 256 centroids. Its bounds are whole numbers of any size, looked up row by row, for all
+queries that share a reading of the block at once.
 
-numba's cache does not see edits of this file when only ``scan.py`` uses it: ``STAMP`` takes them there.
+numba's cache does not see edits of this file and of ``vectors.py`` where only ``scan.py`` uses them: ``STAMP`` takes
+them there.
 """
 
 from __future__ import annotations
@@ -31,14 +33,16 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
+from lplr_index.kernels import vectors
+
 BLOCK = 32  # rows of one block
 GROUP = 8  # columns whose bounds add up within a byte, every other one, before they are widened
 PHASE = 512  # columns whose bounds add up within 16 bits
 DIGIT_BITS = 6  # of the low digit of a heavy column
 PREFETCH = 4096  # bytes ahead; the hardware prefetcher stops at page ends (without it 2.8 times slower from memory)
-PORTABLE, AVX2, AVX512 = 0, 32, 64  # instruction sets, by bytes of a register
-_SHUFFLES = {AVX2: "llvm.x86.avx2.pshuf.b", AVX512: "llvm.x86.avx512.pshuf.b.512"}
-STAMP = int.from_bytes(hashlib.sha256(Path(__file__).read_bytes()).digest()[:7], "little")
+PORTABLE = 0  # instead of the bytes of a register
+_SOURCES = (Path(__file__), Path(vectors.__file__))
+STAMP = int.from_bytes(hashlib.sha256(b"".join(file.read_bytes() for file in _SOURCES)).digest()[:7], "little")
 
 
 class Layout(NamedTuple):
@@ -49,7 +53,7 @@ class Layout(NamedTuple):
     block_bytes: int
     gain_bits: int  # 0 where there is none
     gain_at: int  # of 8 bits, the run of them; of 4 bits, their column
-    gain_least: float  # code 0 is a gain of 0, and c >= 1 is least + step * c
+    gain_least: float  # code 0 is a gain of 0, and c >= 1 is least + step * c; of 8 bits, least is 0
     gain_step: float
     norm_at: int
     norm_unit: float
@@ -73,86 +77,43 @@ class Queries(NamedTuple):
     norm: Any  # (nq,) float64: under L2, |q|^2 and one norm_unit, which stored norms are counted from; else 0
 
 
-class _Emit:
-    """LLVM vectors of ``width`` bytes: the few operations the bound needs."""
-
-    def __init__(self, builder: Any, width: int) -> None:
-        self.builder, self.width, self.lanes = builder, width, width // 16
-        self.bytes = ir.VectorType(ir.IntType(8), width)
-        self.words = ir.VectorType(ir.IntType(16), width // 2)
-
-    def const(self, kind: Any, value: float) -> Any:
-        return ir.Constant(kind, [value] * kind.count)
-
-    def load(self, pointer: Any, offset: Any, kind: Any) -> Any:
-        value = self.builder.load(self.builder.bitcast(self.builder.gep(pointer, [offset]), kind.as_pointer()))
-        value.align = 1
-        return value
-
-    def load_columns(self, pointer: Any, offset: Any, width: int) -> Any:
-        """``width`` bytes, the rest of the register zero."""
-        kind = ir.VectorType(ir.IntType(8), width)
-        value = self.load(pointer, offset, kind)
-        return value if width == self.width else self.pick(value, range(self.width), self.const(kind, 0))
-
-    def pick(self, value: Any, lanes: Any, other: Any = None) -> Any:
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes))
-        return self.builder.shuffle_vector(value, other or ir.Constant(value.type, ir.Undefined), mask)
-
-    def splat(self, scalar: Any, kind: Any) -> Any:
-        one = self.builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
-        return self.pick(one, [0] * kind.count)
-
-    def look_up(self, table: Any, index: Any) -> Any:
-        kind = ir.FunctionType(self.bytes, [self.bytes, self.bytes])
-        shuffle = cgutils.get_or_insert_function(self.builder.module, kind, _SHUFFLES[self.width])
-        return self.builder.call(shuffle, [table, index])
-
-    def prefetch(self, pointer: Any, offset: Any) -> None:
-        void, byte, number = ir.VoidType(), ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(void, [byte, number, number, number])
-        fetch = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
-        read, keep, data = (ir.Constant(number, v) for v in (0, 3, 1))
-        self.builder.call(fetch, [self.builder.gep(pointer, [offset]), read, keep, data])
-
-    def split_nibbles(self, codes: Any) -> tuple[Any, Any]:
-        low = self.const(self.bytes, 15)
-        high = self.builder.lshr(self.builder.bitcast(codes, self.words), self.const(self.words, 4))
-        return self.builder.and_(codes, low), self.builder.and_(self.builder.bitcast(high, self.bytes), low)
-
-    def fold(self, words: Any) -> Any:
-        """Add the 128-bit lanes of a vector of 16-bit sums: eight sums remain."""
-        while words.type.count > 8:
-            half = words.type.count // 2
-            words = self.builder.add(self.pick(words, range(half)), self.pick(words, range(half, 2 * half)))
-        return words
-
-
 class _Bounds:
     """Emits the body of ``block_bounds`` for one register width and one number of queries."""
 
     def __init__(self, builder: Any, width: int, queries: int, pointers: dict[str, Any]) -> None:
         self.b, self.width, self.queries, self.at = builder, width, queries, pointers
-        self.emit = _Emit(builder, width)
+        self.emit = vectors.Vectors(builder, width)
         self.sums32 = ir.VectorType(ir.IntType(32), 8)
         words = self.emit.words
         self.words = [[cgutils.alloca_once(builder, words) for _ in range(4)] for _ in range(queries)]
         self.total = [[cgutils.alloca_once(builder, self.sums32) for _ in range(4)] for _ in range(queries)]
-        for q, stores in enumerate(self.total):
-            for eighth, store in enumerate(stores):
+        for stores in self.total:
+            for store in stores:
                 builder.store(self.emit.const(self.sums32, 0), store)
-                with builder.if_then(builder.icmp_signed(">", pointers["stages"], self.int64(0))):
-                    begun = builder.load(self.into(q, eighth))
-                    begun.align = 4
-                    builder.store(begun, store)
 
     def int64(self, value: int) -> Any:
         return ir.Constant(ir.IntType(64), value)
 
-    def into(self, q: int, eighth: int) -> Any:
-        """Where the sums of eight rows go."""
-        start = self.b.gep(self.at["sums"], [self.int64(BLOCK * q + 8 * eighth)])
-        return self.b.bitcast(start, self.sums32.as_pointer())
+    def stages(self) -> None:
+        """Add the bounds of the stages to the sums."""
+        b = self.b
+        with cgutils.for_range(b, self.at["stages"]) as loop:
+            codes = b.mul(b.add(self.at["nibbles"], b.add(loop.index, loop.index)), self.int64(16))
+            tables = b.gep(self.at["stage_tables"], [b.mul(loop.index, self.int64(256 * self.queries))])
+            for eighth in range(4):
+                rows = [self.centroid(tables, b.add(codes, self.int64(8 * eighth + r))) for r in range(8)]
+                found = self.emit.columns(rows) if self.queries > 1 else [self.emit.gather(rows, self.sums32)]
+                for stores, more in zip(self.total, found, strict=True):
+                    b.store(b.add(b.load(stores[eighth]), more), stores[eighth])
+
+    def centroid(self, tables: Any, offset: Any) -> Any:
+        """The bounds of the centroid that the byte at ``offset`` selects, for every query; a scalar for one query."""
+        b = self.b
+        code = b.zext(b.load(b.gep(self.at["codes"], [offset])), ir.IntType(64))
+        entry = b.mul(code, self.int64(self.queries))
+        if self.queries == 1:
+            return b.load(b.gep(tables, [entry]))
+        return self.emit.load(tables, entry, ir.VectorType(ir.IntType(32), self.queries))
 
     def step(self, tables: Any, column: Any, width: int, sums: list[Any]) -> None:
         """Look up the nibbles of ``width`` / 16 columns for every query and add the results as bytes."""
@@ -225,25 +186,20 @@ class _Bounds:
         b, floats = self.b, ir.VectorType(ir.FloatType(), 8)
         out = cgutils.alloca_once(b, floats)
         b.store(self.emit.const(floats, 1.0), out)
-        for bits, codes in ((8, self.bytes_of_gains), (4, self.nibbles_of_gains)):
-            with b.if_then(b.icmp_signed("==", self.at["gain_bits"], self.int64(bits))):
-                raw = codes(eighth)
-                steps = b.fmul(b.uitofp(raw, floats), self.emit.splat(self.at["gain_step"], floats))
-                gains = b.fadd(self.emit.splat(self.at["gain_least"], floats), steps)
-                zero = b.icmp_unsigned("==", raw, self.emit.const(raw.type, 0))
-                b.store(b.select(zero, self.emit.const(floats, 0.0), gains), out)
+        with b.if_then(b.icmp_signed("==", self.at["gain_bits"], self.int64(8))):
+            offset = b.add(self.at["gain_at"], self.int64(8 * eighth))
+            raw = self.emit.load(self.at["codes"], offset, ir.VectorType(ir.IntType(8), 8))
+            b.store(b.fmul(b.uitofp(raw, floats), self.emit.splat(self.at["gain_step"], floats)), out)
+        with b.if_then(b.icmp_signed("==", self.at["gain_bits"], self.int64(4))):
+            # Rows of one eighth are in the even or in the odd bytes of the column, in the low halves or in the high.
+            words = self.emit.load(self.at["codes"], self.at["gain_at"], ir.VectorType(ir.IntType(16), 8))
+            shift = self.emit.const(words.type, (0, 8, 4, 12)[eighth])
+            raw = b.and_(b.lshr(words, shift), self.emit.const(words.type, 15))
+            steps = b.fmul(b.uitofp(raw, floats), self.emit.splat(self.at["gain_step"], floats))
+            gains = b.fadd(self.emit.splat(self.at["gain_least"], floats), steps)
+            zero = b.icmp_unsigned("==", raw, self.emit.const(raw.type, 0))
+            b.store(b.select(zero, self.emit.const(floats, 0.0), gains), out)
         return b.load(out)
-
-    def bytes_of_gains(self, eighth: int) -> Any:
-        """The codes of gains of eight rows, where they have 8 bits."""
-        offset = self.b.add(self.at["gain_at"], self.int64(8 * eighth))
-        return self.emit.load(self.at["codes"], offset, ir.VectorType(ir.IntType(8), 8))
-
-    def nibbles_of_gains(self, eighth: int) -> Any:
-        """The codes of gains of eight rows, where they have 4 bits: of even or odd bytes, the low or high halves."""
-        words = self.emit.load(self.at["codes"], self.at["gain_at"], ir.VectorType(ir.IntType(16), 8))
-        shift = (0, 8, 4, 12)[eighth]
-        return self.b.and_(self.b.lshr(words, self.emit.const(words.type, shift)), self.emit.const(words.type, 15))
 
     def norms(self, eighth: int) -> Any:
         """The squared norms of eight rows as floats, zero where the layout has none."""
@@ -268,7 +224,8 @@ class _Bounds:
                     self.emit.splat(b.load(b.gep(self.at["affine"], [self.int64(3 * q + i)])), floats) for i in range(3)
                 )
                 sums = b.load(self.total[q][eighth])
-                b.store(sums, self.into(q, eighth)).align = 4
+                into = b.bitcast(b.gep(self.at["sums"], [self.int64(BLOCK * q + 8 * eighth)]), sums.type.as_pointer())
+                b.store(sums, into).align = 4
                 bound = b.fsub(b.fmul(b.fadd(b.fmul(b.sitofp(sums, floats), a), c), gains), norms)
                 hits = b.zext(b.bitcast(b.fcmp_ordered(">=", bound, threshold), ir.IntType(8)), number)
                 masks[q] = b.or_(masks[q], b.shl(hits, ir.Constant(number, 8 * eighth)))
@@ -278,19 +235,11 @@ class _Bounds:
 
 @intrinsic(prefer_literal=True)
 def _vector_bounds(
-    typingctx: Any,
-    width: Any,
-    tile: Any,
-    blocks: Any,
-    at: Any,
-    layout: Any,
-    queries: Any,
-    q: Any,
-    sums: Any,
-    masks: Any,
-) -> Any:
+    typingctx: Any, width: Any, tile: Any, blocks: Any, at: Any, layout: Any, queries: Any, q: Any, stage_tables: Any,
+    sums: Any, masks: Any,
+) -> Any:  # fmt: skip
     """``block_bounds`` with byte shuffles of the given register width."""
-    arguments = (width, tile, blocks, types.intp, layout, queries, types.intp, sums, masks)
+    arguments = (width, tile, blocks, types.intp, layout, queries, types.intp, stage_tables, sums, masks)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         def data(kind: Any, value: Any) -> Any:
@@ -305,6 +254,8 @@ def _vector_bounds(
         nibbles, heavy = field(4, "nibbles")[1], field(4, "heavy")[1]
         stride = builder.mul(builder.add(nibbles, heavy), ir.Constant(nibbles.type, 16))
         start = builder.mul(args[6], stride)
+        stages = field(4, "stages")[1]
+        stage_start = builder.mul(args[6], builder.mul(stages, ir.Constant(stages.type, 256)))
         pointers = {
             "codes": builder.gep(data(blocks, args[2]), [args[3]]),
             "stride": stride,
@@ -312,18 +263,20 @@ def _vector_bounds(
             "affine": builder.gep(data(*field(5, "affine")), [builder.mul(args[6], ir.Constant(args[6].type, 3))]),
             "nibbles": nibbles,
             "heavy": heavy,
-            "stages": field(4, "stages")[1],
+            "stages": stages,
+            "stage_tables": builder.gep(data(stage_tables, args[7]), [stage_start]),
             "gain_bits": field(4, "gain_bits")[1],
             "gain_at": field(4, "gain_at")[1],
             "norm_at": field(4, "norm_at")[1],
             "gain_least": builder.fptrunc(field(4, "gain_least")[1], real),
             "gain_step": builder.fptrunc(field(4, "gain_step")[1], real),
             "norm_unit": builder.fptrunc(field(4, "norm_unit")[1], real),
-            "sums": data(sums, args[7]),
-            "masks": data(masks, args[8]),
+            "sums": data(sums, args[8]),
+            "masks": data(masks, args[9]),
         }
         body = _Bounds(builder, width.literal_value, tile.literal_value, pointers)
         body.digits()
+        body.stages()
         body.compare()
         return context.get_dummy_value()
 
@@ -345,86 +298,94 @@ def gain_at(blocks: Any, at: int, row: int, layout: Layout) -> Any:
 
 
 @njit(nogil=True)
-def _add_stages(tile: int, blocks: Any, at: int, layout: Layout, queries: Queries, q: int, sums: Any) -> None:
-    """Start the sums of a block with the bounds of its stages."""
-    sums[: tile * BLOCK] = 0
-    for s in range(layout.stages):
-        words = at + 16 * layout.nibbles + BLOCK * s
-        for t in range(tile):
+def tile_stages(stage_bounds: Any, tile: int) -> Any:
+    """The bounds of stages (nq, stages, 256) as ``block_bounds`` reads them, in one row.
+
+    Of each ``tile`` queries those of an entry lie side by side: (stages, 256, tile). What is left over of the queries
+    follows one by one. So a query's tables, or its tile's, start at entry q * stages * 256.
+    """
+    nq, stages, words = stage_bounds.shape
+    out = np.empty(nq * stages * words, np.int32)
+    for q in range(nq):
+        side = tile if q // tile * tile + tile <= nq else 1
+        first = (q // side * side) * stages * words + q % side
+        for s in range(stages):
+            for w in range(words):
+                out[first + (s * words + w) * side] = stage_bounds[q, s, w]
+    return out
+
+
+@njit(nogil=True)
+def _portable_bounds(
+    tile: int, blocks: Any, at: int, layout: Layout, queries: Queries, q: int, stage_tables: Any, sums: Any, masks: Any
+) -> None:
+    """``block_bounds`` without vectors."""
+    for t in range(tile):
+        for r in range(BLOCK):
+            sums[t * BLOCK + r] = 0
+        for s in range(layout.stages):
+            first, codes = (q * layout.stages + s * tile) * 256 + t, at + 16 * layout.nibbles + BLOCK * s
             for r in range(BLOCK):
-                sums[t * BLOCK + r] += queries.stage_bounds[q + t, s, blocks[words + r]]
+                sums[t * BLOCK + r] += stage_tables[first + tile * np.int64(blocks[codes + r])]
+        for table in range(layout.nibbles + layout.heavy):
+            column, shift = table, 0
+            if table >= layout.nibbles:
+                column, shift = table - layout.nibbles, DIGIT_BITS
+            for j in range(16):
+                r = (j >> 1) + 8 * (j & 1)
+                code = blocks[at + 16 * column + j]
+                sums[t * BLOCK + r] += np.int32(queries.bounds[q + t, 16 * table + (code & 15)]) << shift
+                sums[t * BLOCK + r + 16] += np.int32(queries.bounds[q + t, 16 * table + (code >> 4)]) << shift
+        mask = np.uint32(0)
+        for r in range(BLOCK):
+            bound = np.float32(sums[t * BLOCK + r]) * queries.affine[q + t, 0] + queries.affine[q + t, 1]
+            if layout.gain_bits == 8:
+                bound *= np.float32(blocks[at + layout.gain_at + r]) * np.float32(layout.gain_step)
+            elif layout.gain_bits == 4:
+                code = gain_at(blocks, at, r, layout)
+                gain = np.float32(layout.gain_least) + np.float32(code) * np.float32(layout.gain_step)
+                bound *= gain if code else np.float32(0)
+            if layout.norm_at >= 0:
+                bound -= half_at(blocks, at + layout.norm_at + 2 * r, layout) * np.float32(layout.norm_unit)
+            if bound >= queries.affine[q + t, 2]:
+                mask |= np.uint32(1) << np.uint32(r)
+        masks[t] = mask
 
 
 def block_bounds(
-    simd: int,
-    stamp: int,
-    tile: int,
-    blocks: Any,
-    at: int,
-    layout: Layout,
-    queries: Queries,
-    q: int,
-    sums: Any,
-    masks: Any,
-) -> None:
+    simd: int, stamp: int, tile: int, blocks: Any, at: int, layout: Layout, queries: Queries, q: int, stage_tables: Any,
+    sums: Any, masks: Any,
+) -> None:  # fmt: skip
     """Bound the 32 rows of the block at byte ``at`` for ``tile`` queries from ``q`` on.
 
+    ``stage_tables`` are what ``tile_stages`` makes of the bounds of stages.
     ``sums`` (TILE * 32,) int32 receives the integer sums and ``masks`` (TILE,) uint32 the rows that may matter.
     ``stamp`` is STAMP, passed by the caller from its closure so that it becomes part of the caller's cache key.
     Integers and floats are the same at every ``simd``: sums are exact, and the float part is not contracted.
-    Compiled code only: the overload below stands in for this function there.
+    Compiled code only: the overload below stands in for this function there. It is inlined, because passing all of
+    this took a quarter of the time.
     """
 
 
-@overload(block_bounds, prefer_literal=True)
+@overload(block_bounds, prefer_literal=True, inline="always")
 def _block_bounds(
-    simd: Any, stamp: Any, tile: Any, blocks: Any, at: Any, layout: Any, queries: Any, q: Any, sums: Any, masks: Any
-) -> Any:
+    simd: Any, stamp: Any, tile: Any, blocks: Any, at: Any, layout: Any, queries: Any, q: Any, stage_tables: Any,
+    sums: Any, masks: Any,
+) -> Any:  # fmt: skip
     if simd.literal_value != PORTABLE:
 
         def vector(
-            simd: Any,
-            stamp: Any,
-            tile: Any,
-            blocks: Any,
-            at: Any,
-            layout: Any,
-            queries: Any,
-            q: Any,
-            sums: Any,
-            masks: Any,
-        ) -> None:
-            if layout.stages:
-                _add_stages(tile, blocks, at, layout, queries, q, sums)
-            _vector_bounds(simd, tile, blocks, at, layout, queries, q, sums, masks)
+            simd: Any, stamp: Any, tile: Any, blocks: Any, at: Any, layout: Any, queries: Any, q: Any,
+            stage_tables: Any, sums: Any, masks: Any,
+        ) -> None:  # fmt: skip
+            _vector_bounds(simd, tile, blocks, at, layout, queries, q, stage_tables, sums, masks)
 
         return vector
 
     def portable(
-        simd: Any, stamp: Any, tile: Any, blocks: Any, at: Any, layout: Any, queries: Any, q: Any, sums: Any, masks: Any
-    ) -> None:
-        _add_stages(tile, blocks, at, layout, queries, q, sums)
-        for t in range(tile):
-            for table in range(layout.nibbles + layout.heavy):
-                column, shift = table, 0
-                if table >= layout.nibbles:
-                    column, shift = table - layout.nibbles, DIGIT_BITS
-                for j in range(16):
-                    r = (j >> 1) + 8 * (j & 1)
-                    code = blocks[at + 16 * column + j]
-                    sums[t * BLOCK + r] += np.int32(queries.bounds[q + t, 16 * table + (code & 15)]) << shift
-                    sums[t * BLOCK + r + 16] += np.int32(queries.bounds[q + t, 16 * table + (code >> 4)]) << shift
-            mask = np.uint32(0)
-            for r in range(BLOCK):
-                bound = np.float32(sums[t * BLOCK + r]) * queries.affine[q + t, 0] + queries.affine[q + t, 1]
-                if layout.gain_bits:
-                    code = gain_at(blocks, at, r, layout)
-                    gain = np.float32(layout.gain_least) + np.float32(layout.gain_step) * np.float32(code)
-                    bound *= gain if code else np.float32(0)
-                if layout.norm_at >= 0:
-                    bound -= half_at(blocks, at + layout.norm_at + 2 * r, layout) * np.float32(layout.norm_unit)
-                if bound >= queries.affine[q + t, 2]:
-                    mask |= np.uint32(1) << np.uint32(r)
-            masks[t] = mask
+        simd: Any, stamp: Any, tile: Any, blocks: Any, at: Any, layout: Any, queries: Any, q: Any, stage_tables: Any,
+        sums: Any, masks: Any,
+    ) -> None:  # fmt: skip
+        _portable_bounds(tile, blocks, at, layout, queries, q, stage_tables, sums, masks)
 
     return portable

@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from lplr_index.kernels.bounds import BLOCK, STAMP, Layout, Queries, block_bounds, gain_at, half_at
+from lplr_index.kernels.bounds import BLOCK, STAMP, Layout, Queries, block_bounds, gain_at, half_at, tile_stages
 
 TILE = 4  # queries that share one reading of a block
 SEGMENT = 128  # blocks that stay in the cache while all queries pass over them
@@ -124,6 +124,7 @@ def make_scan(simd: int) -> Any:
         only) rows whose key is above it are appended instead of ranked. Returns (next block, rows appended).
         """
         masks, sums = np.empty(TILE, np.uint32), np.empty(TILE * BLOCK, np.int32)
+        stage_tables = tile_stages(queries.stage_bounds, TILE)
         nq, last, count = queries.base.shape[0], (rows + BLOCK - 1) // BLOCK, 0
         ranging = radius > -np.inf
         for start in range(first, last, SEGMENT):
@@ -143,9 +144,9 @@ def make_scan(simd: int) -> Any:
                         return block, count
                     at = block * layout.block_bytes
                     if tile == TILE:
-                        block_bounds(simd, stamp, TILE, blocks, at, layout, queries, q, sums, masks)
+                        block_bounds(simd, stamp, TILE, blocks, at, layout, queries, q, stage_tables, sums, masks)
                     else:
-                        block_bounds(simd, stamp, 1, blocks, at, layout, queries, q, sums, masks)
+                        block_bounds(simd, stamp, 1, blocks, at, layout, queries, q, stage_tables, sums, masks)
                     for t in range(tile):
                         mask = np.uint32(masks[t] & live)
                         while mask != 0:
