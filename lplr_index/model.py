@@ -110,7 +110,9 @@ class Model:
 
     def encode(self, x: FloatMatrix) -> ByteMatrix:
         """The bytes (n, code_size) of rows x (n, d): code, gain, norm."""
-        y = self._encoding(x - self.mu if self._centred else x) if self._encoding else x
+        y = x - self.mu if self._centred else x
+        if self._encoding:
+            y = self._encoding(y)
         codes = self.codec.encode(np.ascontiguousarray(y))
         parts = [codes]
         if self.gain.bits or self.norm_unit:

@@ -11,8 +11,8 @@ import naive
 from lplr_index import blocks
 from lplr_index.blocks import BLOCK, BlockStore, Form
 
-FORM = Form(nibbles=6, singles=1, norms=1)
-SIZE = 6
+FORM = Form(nibbles=6, singles=2, norms=1)
+SIZE = 7
 
 
 def random_codes(rng, n):
@@ -51,7 +51,8 @@ def test_any_history(writeable, start, steps, seed):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "PIECE", 2)
         codes = random_codes(rng, start)
-        mapped = naive.weave(codes, 0, FORM.nibbles, FORM.singles, np.zeros((-(-start // BLOCK), BLOCK * SIZE), np.uint8))
+        empty = np.zeros((-(-start // BLOCK), BLOCK * SIZE), np.uint8)
+        mapped = naive.weave(codes, 0, FORM.nibbles, FORM.singles, empty)
         mapped.flags.writeable = writeable
         before = mapped.copy()
         store = BlockStore.of_blocks(mapped, start, FORM)
@@ -108,6 +109,12 @@ def test_a_mapped_piece_is_not_copied(rng):
     assert first.rows == 99 * BLOCK
     assert second.rows == 32
     assert not np.shares_memory(second.blocks, mapped)
+
+
+def test_what_lies_where():
+    assert (FORM.code_size, FORM.singles_at, FORM.norms_at) == (SIZE, 32 * 3, 32 * 5)
+    assert BlockStore(FORM).code_size == SIZE
+    assert Form().code_size == 0
 
 
 def test_nothing():

@@ -1,4 +1,4 @@
-"""codecs.py: rows of L as bytes, and what the bytes are worth to a query."""
+"""codecs/base.py, codecs/scalar.py: rows of L as bytes, and what the bytes are worth to a query."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import naive
-from lplr_index.codecs import ScalarCodec
+from lplr_index.codecs.base import bound_tables, heavy_nibbles
+from lplr_index.codecs.scalar import ScalarCodec
 from lplr_index.errors import InputError
 from lplr_index.lloyd import lloyd_max
 
 
-def make_codec(bits, seed=0, *, uniform=False, nbytes=None, decay=0.3):
+def make_codec(bits, seed=0, *, uniform=False, nbytes=None, decay=0.3, spare=False):
     """Return a codec with levels for columns of falling spread, and rows like those it is for."""
     rng = np.random.default_rng(seed)
     spread = np.exp(-decay * np.arange(len(bits)))
@@ -24,7 +25,7 @@ def make_codec(bits, seed=0, *, uniform=False, nbytes=None, decay=0.3):
         np.linspace(y[:, j].min(), y[:, j].max(), 1 << b, dtype=np.float32) if uniform else lloyd_max(y[:, j], b)
         for j, b in enumerate(bits)
     ]
-    return ScalarCodec.build(levels, spread, nbytes), y
+    return ScalarCodec.build(levels, spread, nbytes, spare=spare), y
 
 
 BITS = st.lists(st.integers(1, 8), min_size=1, max_size=20)
@@ -130,6 +131,83 @@ def test_a_code_of_more_bytes_than_it_needs():
     assert codes.shape[1] == 5
     assert (codes != 0).any(axis=0).sum() <= 1
     np.testing.assert_array_equal(codec.encode(codec.decode(codes)), codes)
+
+
+@given(BITS, st.booleans(), st.integers(0, 2**32 - 1))
+def test_a_spare_nibble_is_the_last_and_means_nothing(bits, given_bytes, seed):
+    """Whoever writes there changes neither rows nor scores nor bounds."""
+    used = -(-sum(bits) // 4)
+    codec, y = make_codec(bits, seed, nbytes=used // 2 + 1 if given_bytes else None, spare=True)
+    plain, _ = make_codec(bits, seed)
+
+    codes = codec.encode(y)
+
+    assert codec.spare
+    assert (codec.used, codec.nibbles) == (used, 2 * (used // 2 + 1))
+    assert plain.spare == (used % 2 == 1)
+    assert not (codes[:, -1] >> 4).any()
+    np.testing.assert_array_equal(
+        codec.decode(codes | np.array([0] * (used // 2) + [0xA0], np.uint8)), plain.decode(plain.encode(y))
+    )
+    tables = codec.query_tables(y[:3])
+    assert not tables.exact[:, -1].any()
+    digits = tables.bounds.reshape(3, -1, 16)
+    assert not digits[:, codec.nibbles - 1].any()
+    assert not (codec.heavy == codec.nibbles and digits[:, -1].any())
+
+
+def test_no_room_for_what_is_asked():
+    with pytest.raises(InputError, match="expected codes of at most 6 nibbles, got 7"):
+        make_codec([8, 8, 8], nbytes=3, spare=True)
+    with pytest.raises(InputError, match="expected codes of at most 4 nibbles, got 6"):
+        make_codec([8, 8, 8], nbytes=2)
+    assert not make_codec([8, 8, 8], nbytes=3)[0].spare
+
+
+@pytest.mark.parametrize("nibbles", [2, 22, 94])
+@pytest.mark.parametrize("spread", [0.0, 0.05])
+def test_the_weight_of_nibbles_is_what_they_add_to_a_score(nibbles, spread):
+    codec, _ = make_codec([4] * nibbles, decay=spread)
+    usual = np.exp(-spread * np.arange(nibbles))
+
+    weight = codec.weight(usual)
+
+    assert weight.shape == (codec.used,)
+    assert (np.diff(weight) <= 0).all()
+    spans = np.ptp(codec.query_tables(usual[None].astype(np.float32)).exact[0], axis=1)
+    np.testing.assert_allclose(weight, spans[: codec.used], rtol=1e-5)
+
+
+@pytest.mark.parametrize("nibbles", [2, 8, 10, 46, 600])
+@pytest.mark.parametrize("ratio", [0.0, 0.5, 0.99, 1.0])
+def test_any_weights_have_a_number_of_heavy_nibbles(nibbles, ratio):
+    heavy = heavy_nibbles(ratio ** np.arange(nibbles, dtype=float))
+
+    assert heavy == nibbles or (0 < heavy < nibbles and heavy % 8 == 0)
+    assert heavy <= heavy_nibbles(1e9 * ratio ** np.arange(nibbles, dtype=float))
+
+
+@pytest.mark.parametrize("stages", [0, 1, 3])
+def test_tables_of_nibbles_and_stages_are_bounded_together(rng, stages):
+    exact = rng.standard_normal((4, 22, 16)).astype(np.float32)
+    upper = exact + np.float32(0.1)
+    centroids = (5 * rng.standard_normal((4, stages, 256))).astype(np.float32)
+    split = rng.standard_normal((4, 2)).astype(np.float32)
+
+    tables = bound_tables(exact, upper, split, centroids, 8)
+
+    assert (tables.exact is exact, tables.stages is centroids, tables.split is split) == (True, True, True)
+    assert (tables.stage_bounds.shape, tables.stage_bounds.dtype) == ((4, stages, 256), np.int32)
+    digits = tables.bounds.reshape(4, 30, 16).astype(np.int64)
+    digits[:, :8] += 64 * digits[:, 22:]
+    columns, words = np.arange(22), np.arange(stages)
+    for values, chosen in zip(rng.integers(0, 16, (50, 22)), rng.integers(0, 256, (50, stages)), strict=True):
+        sums = digits[:, columns, values].sum(axis=1) + tables.stage_bounds[:, words, chosen].sum(axis=1)
+        score = upper[:, columns, values].sum(axis=1, dtype=float) + centroids[:, words, chosen].sum(
+            axis=1, dtype=float
+        )
+        assert (tables.base + tables.scale * sums >= score - 1e-12 * tables.size).all()
+        assert (tables.base + tables.scale * (sums - 22 - stages) < score).all()
 
 
 def test_no_rows_and_no_queries():

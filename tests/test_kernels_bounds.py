@@ -1,4 +1,4 @@
-"""kernels/bounds.py, with kernels/vectors.py under it: the same integers and the same masks as its twin, on every instruction set of this machine."""
+"""kernels/bounds.py: the same integers and the same masks as its twin, on every instruction set of this machine."""
 
 from __future__ import annotations
 

@@ -8,34 +8,48 @@ import numpy as np
 import pytest
 
 import naive
-from indexes import EVERY_KIND, queries, rows, trained
+from indexes import EVERY_KIND, EVERY_SCAN, STAGED, queries, rows, trained
 from lplr_index.arrays import as_rows
 from lplr_index.errors import InputError
 from lplr_index.gains import Gain
 from lplr_index.metric import METRICS
 
 
-@pytest.mark.parametrize(("metric", "kind"), EVERY_KIND)
+@pytest.mark.parametrize(("metric", "kind"), EVERY_SCAN)
 def test_bytes_of_a_row(metric, kind):
-    """Code, gain, norm: each where the class says, and the norm that of the reconstruction."""
+    """Nibbles, stages, a gain of a byte, the norm, each where the class says, and the norm that of the reconstruction.
+
+    A gain of four bits is the last nibble.
+    """
     model, x = trained(metric, kind).model, as_rows(rows(100), 48, cosine=metric == "cosine")[0]
+    x = np.concatenate([x, np.zeros_like(x[:1])])
 
     codes = model.encode(x)
 
-    half = model.codec.nibbles // 2
-    gain, norm = kind.startswith("auto"), metric == "l2"
-    assert (model.gain.bits > 0, model.norm_unit > 0) == (gain, norm)
-    assert codes.shape == (100, model.code_size)
-    assert model.code_size == half + gain + 2 * norm
-    y = x if model.R is None else (x - model.mu) @ naive_encoder(model)
-    L = model.codec.decode(np.ascontiguousarray(codes[:, :half]))
+    bits, norm, half, stages = model.gain.bits, metric == "l2", model.codec.nibbles // 2, model.codec.stages
+    if kind in STAGED:
+        assert (stages, bits) == STAGED[kind]
+    assert ((bits > 0) == kind.startswith("auto")) or kind in STAGED
+    assert (model.norm_unit > 0) == norm
+    assert codes.shape == (101, model.code_size)
+    assert model.code_size == half + stages + (bits == 8) + 2 * norm
+    assert model.form == (2 * half, stages + (bits == 8), norm)
+    y = x - model.mu if model.R is None else (x - model.mu) @ naive_encoder(model)
+    L = model.codec.decode(np.ascontiguousarray(codes[:, : half + stages]))
     nearest = model.codec.decode(model.codec.encode(np.ascontiguousarray(y, np.float32)))
-    assert (nearest != L).mean() < 1e-3  # but for sums that round differently at the edge between two levels
+    assert (nearest != L).mean() < 1e-2  # but for sums that round differently at the edge between two levels
     x_hat = model.mu + (L if model.R is None else L.astype(float) @ model.R)
-    if gain:
-        wanted = np.linalg.norm(x, axis=1) / np.linalg.norm(x_hat, axis=1) / model.gain.step
-        np.testing.assert_allclose(codes[:, half], wanted, atol=0.51)
-        x_hat *= codes[:, half, None] * model.gain.step
+    if bits:
+        gains = codes[:, half - 1] >> 4 if bits == 4 else codes[:, half + stages]
+        np.testing.assert_array_equal(model.gain_codes(codes), gains)
+        lengths = np.linalg.norm(x.astype(float), axis=1)
+        wanted = model.gain.wanted(lengths / np.linalg.norm(x_hat, axis=1))
+        inside = (gains > 1) & (gains < (1 << bits) - 1)
+        assert inside.mean() > 0.8
+        numbers = (wanted - model.gain.least) / model.gain.step
+        np.testing.assert_allclose(gains[inside], numbers[inside], atol=0.51)
+        assert gains[100] == 0
+        x_hat *= model.gain.decode(gains)[:, None]
     if norm:
         halves = codes[:, -2:].copy().view("<f2")[:, 0].astype(float)
         exact = (np.square(x_hat).sum(axis=1) - model.norm_unit) / model.norm_unit
@@ -79,6 +93,10 @@ def test_the_digest_tells_models_apart():
         {"R": model.R[:, ::-1]},
         {"encoder": np.ones((48, model.codec.m), np.float32)},
         {"gain": replace(model.gain, step=0.5)},
+        {"gain": replace(model.gain, power=0.5)},
+        {"gain": replace(model.gain, power=0.5, usual=2.0)},
+        {"gain": Gain(4, 0.5, model.gain.step)},
+        {"gain": Gain(4, 0.6, model.gain.step)},
         {"norm_unit": 0.5},
         {"codec": replace(model.codec, levels=model.codec.levels * 2)},
         {"codec": replace(model.codec, nibbles=model.codec.nibbles + 2)},
