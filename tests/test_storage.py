@@ -11,6 +11,7 @@ import sys
 import textwrap
 import tracemalloc
 import zlib
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +24,8 @@ import naive
 from conftest import low_rank_vectors
 from indexes import EVERY_KIND, filled, queries, rows, trained
 from lplr_index import IndexLPLR, deserialize_index, read_index, serialize_index, storage, verify_index, write_index
+from lplr_index.arrays import as_rows
+from lplr_index.codecs.scalar import ScalarCodec
 from lplr_index.errors import (
     ChecksumError,
     FormatError,
@@ -33,7 +36,10 @@ from lplr_index.errors import (
     VersionError,
     WriteError,
 )
+from lplr_index.gains import NO_GAIN, Gain
+from lplr_index.lloyd import lloyd_max
 from lplr_index.metric import METRICS
+from lplr_index.model import Model
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -106,6 +112,78 @@ def test_round_trip(tmp_path, metric, kind):
     assert_same_index(verify_index(str(tmp_path / "a.lplr")), index)
     assert_same_index(deserialize_index(serialize_index(index)), index)
     assert (tmp_path / "a.lplr").read_bytes() == bytes(serialize_index(index))
+
+
+def spared(metric):
+    """Return an index of 12 bytes a row, and a norm, whose gains of four bits are the last nibble."""
+    x = as_rows(rows(1000), 48, cosine=metric == "cosine")[0]
+    usual = trained(metric, "nq-4").model
+    levels = [lloyd_max(x[:, j], 2) for j in range(40)]
+    model = Model(
+        usual.mu, np.eye(40, 48, dtype=np.float32), None, ScalarCodec.build(levels, np.ones(40), 12, spare=True)
+    )
+    norms = model.norms(model.codec.decode(model.encode(x)))
+    gain = Gain.fit(np.linalg.norm(x.astype(float), axis=1), norms, 4, power=0.8)
+    model = replace(model, gain=gain, norm_unit=usual.norm_unit)
+    settings = IndexLPLR(48, (14 if metric == "l2" else 12) / 6, metric).settings
+    index = IndexLPLR.restored(settings, model, None)
+    index.add(rows(70))
+    return index
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_gains_of_four_bits_make_a_file_of_version_2(metric):
+    index = spared(metric)
+
+    data = bytes(serialize_index(index))
+
+    assert struct.unpack("<I", data[8:12]) == (2,)
+    header, parts = take_apart(data)
+    gain = index.model.gain
+    assert header["gain"] == {"bits": 4, "least": gain.least, "power": 0.8, "usual": gain.usual}
+    assert header["gain_step"] == gain.step
+    back = deserialize_index(data)
+    assert_same_index(back, index)
+    assert back.model.gain == gain
+    # Row 17, as FORMAT.md has it: byte 2 of the last column, high nibble.
+    at = 16 * (header["nibbles"] - 1) + 2
+    c = int(array_of(header, parts, "blocks")[0, at]) >> 4
+    plain = replace(index.model, gain=NO_GAIN).decode(index.rows.codes(17, 1))[0]
+    np.testing.assert_allclose(index.reconstruct(17), (gain.least + c * gain.step) * plain, rtol=1e-5)
+    assert c > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("gain", None),
+        ("gain", 4),
+        ("gain", {}),
+        ("bits", 5),
+        ("bits", 4.0),
+        ("bits", 0),
+        ("bits", None),
+        ("least", "0"),
+        ("least", -9.0),
+        ("least", float("nan")),
+        ("power", float("inf")),
+        ("usual", 0),
+        ("usual", True),
+    ],
+)
+def test_gains_that_make_no_sense_in_a_file(tmp_path, name, value):
+    header, parts = take_apart(bytes(serialize_index(spared("cosine"))))
+    (header if name == "gain" else header["gain"])[name] = value
+
+    refuses(put_together(header, parts, version=2), tmp_path, HeaderError, "expected ")
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_four_bits_of_gain_need_a_nibble_of_their_own(tmp_path, metric):
+    header, parts = take_apart(bytes(serialize_index(filled(metric, "nq-4", n=40))))
+    header |= {"gain_step": 0.1, "gain": {"bits": 4, "least": 0.0, "power": 1.0, "usual": 1.0}}
+
+    refuses(put_together(header, parts, version=2), tmp_path, HeaderError, "expected a last nibble that is free")
 
 
 @pytest.mark.parametrize(
