@@ -1,45 +1,9 @@
-"""Where the bits go: bits per column by reverse water-filling, and how codes share nibbles."""
+"""How codes share nibbles."""
 
 from __future__ import annotations
 
-import heapq
-
 import numpy as np
 import numpy.typing as npt
-
-MOST_BITS = 8  # of one column
-
-# Mean squared error of the Lloyd-Max quantizer of a unit Gaussian, by bits (Max 1960; 6 bits and up by Panter-Dite).
-DISTORTION = (1.0, 0.3634, 0.1175, 0.03454, 0.009497, 0.002499, 0.000664, 0.000166, 0.0000415)
-
-
-def water_fill(weight: npt.NDArray[np.float64], total_bits: int) -> npt.NDArray[np.uint8]:
-    """Bits of each column, ``total_bits`` together (fewer only when every column has ``MOST_BITS``).
-
-    Parameters
-    ----------
-    weight : ndarray of shape (m,)
-        What one unit of relative distortion in a column costs; its variance for least squared error.
-    total_bits : int
-        Bits to give away.
-
-    Notes
-    -----
-    Greedy on the table of Lloyd-Max distortions, which is convex, so each bit goes where it saves most and the result
-    is optimal for the table. Of columns that save the same the earlier one is served first.
-    """
-    bits = np.zeros(len(weight), np.uint8)
-    heap = [(-w * (DISTORTION[0] - DISTORTION[1]), j) for j, w in enumerate(weight.tolist())]
-    heapq.heapify(heap)
-    for _ in range(total_bits):
-        if not heap:
-            break
-        _, j = heapq.heappop(heap)
-        bits[j] += 1
-        if bits[j] < MOST_BITS:
-            saved = DISTORTION[bits[j]] - DISTORTION[bits[j] + 1]
-            heapq.heappush(heap, (-float(weight[j]) * saved, j))
-    return bits
 
 
 def pack_fields(bits: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:

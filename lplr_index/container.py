@@ -22,7 +22,7 @@ _PREFIX = struct.Struct("<8sIIII")  # magic, version, header bytes, header CRC-3
 _ALIGN = 64
 _PAGE = 4096  # where sections start, so that a header's length does not change with the digits of its numbers
 _HEADER_MOST = 1 << 24
-_MOST_AXES = 2
+_MOST_AXES = 3
 _CHUNK = 1 << 24  # bytes checksummed or written at a time
 
 Buffer = npt.NDArray[np.uint8]

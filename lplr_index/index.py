@@ -138,18 +138,24 @@ class IndexLPLR(Index):
 
     # Building
 
-    def train(self, x: npt.ArrayLike) -> None:
+    def train(self, x: npt.ArrayLike, queries: npt.ArrayLike | None = None) -> None:
         """Learn mu, R and the code from rows like those to be added.
 
         Parameters
         ----------
         x : array_like of shape (n, d)
             The sample; of more than 65,536 rows a seeded choice is used.
+        queries : array_like of shape (nq, d), optional
+            Queries like those to come, for ``auto``, where they are not like the rows: a caption among images, a
+            question among answers. Errors are weighed by their second moment (CALDERA's calibration, Saha et al. 2024),
+            as far as it finds more neighbours of such queries that were held out. Some hundred will do; of more
+            than 65,536 a seeded choice is used.
 
         Raises
         ------
         InputError
-            If x is not such a matrix, or the index already holds rows.
+            If x or queries is not such a matrix, there are fewer than two queries, queries are given to a method
+            that does not know them, or the index already holds rows.
         """
         if self.ntotal:
             raise InputError(
@@ -157,7 +163,14 @@ class IndexLPLR(Index):
             )
         sample, zeros = self._door(training.sample_rows(as_array(x), self._settings.seed))
         warn_of_zeros(zeros, len(sample))
-        self._model = training.train(sample, self._settings)
+        asked = None
+        if queries is not None:
+            if self.method != "auto":
+                raise InputError(f"expected queries for auto alone, got them for {self.method}")
+            asked, _ = self._door(training.sample_rows(as_array(queries), self._settings.seed))
+            if len(asked) < 2:
+                raise InputError(f"expected at least two queries to train with, got {len(asked)}")
+        self._model = training.train(sample, self._settings, asked)
         self.reset()
 
     def add(self, x: npt.ArrayLike, *, threads: int | None = None) -> None:

@@ -5,21 +5,22 @@ Q is learned and packed as L R is: a second model, of the residuals of the train
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from lplr_index.arrays import ByteMatrix, FloatMatrix, IdArray, as_number
+from lplr_index.auto import Recipe
 from lplr_index.blocks import BlockStore, Form
 from lplr_index.errors import InputError, NotTrainedError
-from lplr_index.gains import NO_GAIN
 from lplr_index.model import Model
 from lplr_index.settings import MOST_BITS
 from lplr_index.training import train_auto
 
 LENGTHS = ("own", "unit", "first")  # as kernels/pairs.py counts them
+# Lengths are known without a second gain, and residuals have no neighbours of their own to choose by.
+_RECIPE = Recipe(power=1.0, stages=0, gain_bits=0)
 _PROBE = 1 << 14  # training rows that decide whose lengths are right
 
 
@@ -77,8 +78,7 @@ class Residuals:
 
     def train(self, x: FloatMatrix, x_hat: FloatMatrix, metric: str, seed: int) -> None:
         """Learn from a sample of rows x (n, d) and their first reconstructions x_hat (n, d)."""
-        model = train_auto(x - x_hat, self.code_size, norms=False, seed=seed)
-        self.model = replace(model, gain=NO_GAIN)  # lengths are known without a second gain
+        self.model = train_auto(x - x_hat, self.code_size, norms=False, seed=seed, recipe=_RECIPE)
         self.lengths = {"cosine": "unit", "ip": "own"}.get(metric) or self._closer(x[:_PROBE], x_hat[:_PROBE])
         self.reset()
 

@@ -12,7 +12,7 @@ from lplr_index.metric import parse_metric
 METHODS = ("auto", "lplr", "lsvd", "dsvd", "nq")
 MOST_DIMENSIONS = 1 << 16
 MOST_BITS = 8.0  # a coordinate
-_GAIN_BYTES = 1  # of auto
+_GAIN_BYTES = 1  # of auto in files of format 1, beside the code
 _NORM_BYTES = 2  # under L2
 
 
@@ -29,9 +29,9 @@ class Settings:
     rank, nbits, nbits_R : int
         Columns of L, bits of its entries and of R's, for the published methods; 0 for ``auto``, which chooses.
     code_bytes : int
-        Bytes of a row's code.
+        Bytes of a row's code; the gain of ``auto`` inside.
     code_size : int
-        Bytes of a row: code and scalars.
+        Bytes of a row: the code, and the norm under L2.
     seed : int
         Of everything random.
     """
@@ -68,16 +68,24 @@ class Settings:
         if method == "auto":
             if rank is not None or nbits is not None:
                 raise InputError("expected rank and nbits only for lplr, lsvd, dsvd and nq, got them for auto")
-            code_bytes = _budget(d, bits, norm + _GAIN_BYTES)
-            return cls(d, metric, method, 0, 0, 0, code_bytes, code_bytes + norm + _GAIN_BYTES, seed)
+            code_bytes = _budget(d, bits, norm)
+            return cls(d, metric, method, 0, 0, 0, code_bytes, code_bytes + norm, seed)
         if nbits_R not in (*range(1, 9), 16, 32):
             raise InputError(f"expected nbits_R to be 1 to 8, 16 or 32, got {nbits_R!r}")
         rank, nbits = _published(d, bits, method, rank, nbits, norm)
         code_bytes = -(-rank * nbits // 8)
         return cls(d, metric, method, rank, nbits, int(nbits_R), code_bytes, code_bytes + norm, seed)
 
-    def check(self) -> None:
-        """Raise InputError unless the fields are what ``of`` makes of some arguments, for settings from a file."""
+    def checked(self) -> Settings:
+        """These settings as ``of`` would make them of some arguments, for settings from a file.
+
+        Files of format 1 count the gain of ``auto`` beside the code, in a byte of its own.
+
+        Raises
+        ------
+        InputError
+            If no arguments give them.
+        """
         free = self.method == "auto"
         again = Settings.of(
             self.d,
@@ -89,10 +97,14 @@ class Settings:
             8 if free else self.nbits_R,
             self.seed,
         )
-        scalars = (_NORM_BYTES if self.metric == "l2" else 0) + (_GAIN_BYTES if free else 0)
+        norm = _NORM_BYTES if self.metric == "l2" else 0
         code_bytes = as_integer(self.code_bytes, "code_bytes", least=1, most=again.code_bytes)
-        if replace(again, code_bytes=code_bytes, code_size=code_bytes + scalars) != self or not (free or again == self):
+        if free and self.code_size == code_bytes + norm + _GAIN_BYTES:
+            code_bytes += _GAIN_BYTES
+        found = replace(again, code_bytes=code_bytes, code_size=code_bytes + norm)
+        if replace(found, code_bytes=self.code_bytes) != self or not (free or again == self):
             raise InputError(f"expected settings that follow from each other, got {self}")
+        return found
 
 
 def _budget(d: int, bits: float, scalars: int) -> int:

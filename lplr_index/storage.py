@@ -16,21 +16,19 @@ import numpy.typing as npt
 from lplr_index.arrays import IdArray
 from lplr_index.atomic import atomic_write
 from lplr_index.blocks import BLOCK, BlockStore
-from lplr_index.codecs import ScalarCodec
 from lplr_index.container import Buffer, Parts, natural, pack, stated, unpack
 from lplr_index.errors import FormatError, HeaderError, InputError, LPLRError, VectorFileError
-from lplr_index.gains import NO_GAIN, Gain
 from lplr_index.ids import IdMap
 from lplr_index.index import IndexLPLR
 from lplr_index.model import Model
+from lplr_index.modelfiles import DTYPES, model_arrays, model_numbers, read_model
 from lplr_index.originals import Fingerprint, Originals
 from lplr_index.refine import AnyIndex, IndexRefineLPLR
 from lplr_index.residuals import Residuals
 from lplr_index.rows import Rows
 from lplr_index.settings import Settings
 
-_DTYPES = {"mu": "<f4", "R": "<f4", "R_half": "<f2", "R_index": "|u1", "R_values": "<f4", "encoder": "<f4"}
-_DTYPES |= {"bits": "|u1", "levels": "<f4", "fields": "<i4", "ids": "<i8", "blocks": "|u1"}
+_DTYPES = DTYPES | {"ids": "<i8", "blocks": "|u1"}
 _SECOND = "refine."  # before the names of what a second code has in common with the first
 _DTYPES |= {_SECOND + name: dtype for name, dtype in _DTYPES.items() if name != "ids"}
 _BLOCKS = frozenset({"blocks", _SECOND + "blocks"})
@@ -127,53 +125,13 @@ def _arrays(
     """Name, dtype, shape and parts of every section of a code, in file order; none before it is trained."""
     if model is None:
         return
-    named = _model_arrays(model)
+    named = model_arrays(model)
     if len(ids):
         named["ids"] = ids
     for name, array in named.items():
         yield prefix + name, _DTYPES[name], array.shape, [np.ascontiguousarray(array, dtype=_DTYPES[name])]
     blocks = -(-store.ntotal // BLOCK)
     yield prefix + "blocks", _DTYPES["blocks"], (blocks, BLOCK * store.code_size), list(store.whole())
-
-
-def _model_arrays(model: Model) -> dict[str, npt.NDArray[Any]]:
-    """The sections of a model."""
-    named: dict[str, npt.NDArray[Any] | None] = {"mu": model.mu}
-    if model.R is not None:
-        named |= _compact(model.R)
-    named |= {"encoder": model.encoder, **model.codec.arrays}
-    return {name: array for name, array in named.items() if array is not None}
-
-
-def _model_numbers(model: Model | None) -> dict[str, Any]:
-    """What a header says of a model."""
-    numbers = {
-        "nibbles": model.codec.nibbles if model else 0,
-        "heavy": model.codec.heavy if model else 0,
-        "gain_step": model.gain.step if model else 0.0,
-        "norm_unit": model.norm_unit if model else 0.0,
-    }
-    if model is None or model.gain.is_multiple:
-        return numbers
-    gain = model.gain
-    return numbers | {"gain": {"bits": gain.bits, "least": gain.least, "power": gain.power, "usual": gain.usual}}
-
-
-def _version(model: Model | None) -> int:
-    """The first format that holds such a model: readers of version 1 would take every gain for a byte."""
-    return 1 if model is None or model.gain.is_multiple else 2
-
-
-def _compact(R: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[Any]]:
-    """R in the fewest bytes that keep every bit: float16 if it fits, one byte an entry if it has few values."""
-    with np.errstate(over="ignore"):
-        half = R.astype("<f2")
-    if np.array_equal(half.astype(np.float32), R):
-        return {"R_half": half}
-    values, where = np.unique(R, return_inverse=True)
-    if len(values) <= 256:
-        return {"R_index": where.reshape(R.shape).astype(np.uint8), "R_values": values}
-    return {"R": R}
 
 
 def _parts(index: AnyIndex) -> Iterator[bytes]:
@@ -187,14 +145,14 @@ def _parts(index: AnyIndex) -> Iterator[bytes]:
         "trained": base.is_trained,
         "ntotal": base.ntotal,
         "next_id": base.rows.ids.next_id,
-        **_model_numbers(model),
+        **model_numbers(model),
     }
     arrays = [*_arrays(model, base.rows.ids.stored, base.rows.store)]
     if isinstance(index, IndexRefineLPLR):
         header["refine"] = {"k_factor": index.k_factor, **_second_stage(index.refine)}
         if isinstance(refine := index.refine, Residuals):
             arrays += _arrays(refine.model, np.empty(0, np.int64), refine.store, _SECOND)
-    return pack(header, arrays, 2 if isinstance(index, IndexRefineLPLR) else _version(model))
+    return pack(header, arrays, 2 if isinstance(index, IndexRefineLPLR) or base.method == "auto" else 1)
 
 
 def _second_stage(refine: Residuals | Originals) -> dict[str, Any]:
@@ -202,7 +160,7 @@ def _second_stage(refine: Residuals | Originals) -> dict[str, Any]:
     if isinstance(refine, Originals):
         return {"originals": asdict(refine.fingerprint())}
     stage = {"code_size": refine.code_size, "lengths": refine.lengths, "trained": refine.model is not None}
-    return {"residuals": stage | _model_numbers(refine.model)}
+    return {"residuals": stage | model_numbers(refine.model)}
 
 
 # Reading
@@ -261,11 +219,10 @@ def _index(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Index
             f"expected the settings {', '.join(f.name for f in fields(Settings))}, got {', '.join(asked)}"
         )
     with _fitting_together():
-        settings = Settings(**asked)
-        settings.check()
+        settings = Settings(**asked).checked()
         model = rows = None
         if stated(header, "trained", bool):
-            model = _model(header, arrays)
+            model = read_model(header, arrays)
             ntotal, next_id = natural(header.get("ntotal")), natural(header.get("next_id"))
             blocks, ids = arrays["blocks"], arrays.get("ids")
             if model.d != settings.d or model.code_size != settings.code_size:
@@ -284,7 +241,7 @@ def _index(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Index
 def _residuals(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], base: IndexLPLR) -> Residuals:
     """The second code, for the rows of the base."""
     with _fitting_together():
-        model = _model(header, arrays) if stated(header, "trained", bool) else None
+        model = read_model(header, arrays) if stated(header, "trained", bool) else None
         refine = Residuals(natural(header.get("code_size")), model, stated(header, "lengths", str))
         refine.check(base.d)
         if model is None:
@@ -315,38 +272,3 @@ def _originals(header: dict[str, Any], folder: Path, given: Any, *, whole: bool)
         raise VectorFileError(f"{err}; read_index(..., originals=...) says where the original vectors are now") from err
     originals.check(expected, whole=whole)
     return originals
-
-
-def _model(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Model:
-    """The model; its arrays are copied, so that they stay when the file goes."""
-    held = {
-        name: np.array(a, dtype=np.dtype(a.dtype).newbyteorder("=")) for name, a in arrays.items() if name != "blocks"
-    }
-    R = held.get("R")
-    if "R_half" in held:
-        R = held["R_half"].astype(np.float32)
-    elif "R_index" in held:
-        values, where = held["R_values"], held["R_index"]
-        if values.ndim != 1 or where.max(initial=0) >= len(values):
-            raise HeaderError(
-                f"expected R_index below {len(values)}, the number of R_values, got {where.max(initial=0)}"
-            )
-        R = np.ascontiguousarray(values[where])
-    codec = ScalarCodec(
-        held["bits"], held["levels"], held["fields"], *(natural(header.get(key)) for key in ("nibbles", "heavy"))
-    )
-    codec.check()
-    norm_unit = float(stated(header, "norm_unit", (int, float)))
-    model = Model(held["mu"], R, held.get("encoder"), codec, _gain(header), norm_unit)
-    model.check()
-    return model
-
-
-def _gain(header: dict[str, Any]) -> Gain:
-    """What the codes of gains mean; version 1 knows none but multiples of a step, in a byte."""
-    step = float(stated(header, "gain_step", (int, float)))
-    if "gain" not in header:
-        return Gain(8, step=step) if step else NO_GAIN
-    said = stated(header, "gain", dict)
-    least, power, usual = (float(stated(said, key, (int, float))) for key in ("least", "power", "usual"))
-    return Gain(natural(said.get("bits")), least, step, power, usual)

@@ -12,10 +12,12 @@ import naive
 from conftest import low_rank_vectors
 from lplr_index import IndexLPLR
 from lplr_index.arrays import as_rows
+from lplr_index.auto import Recipe
 from lplr_index.gains import Gain
 from lplr_index.metric import METRICS, worst_distance
 from lplr_index.model import Model
 from lplr_index.settings import Settings
+from lplr_index.training import train_auto
 from staged import StagedCodec
 
 D_SMALL = 48
@@ -31,7 +33,10 @@ KINDS = {
     "dsvd-5": {"method": "dsvd", "rank": 9, "nbits": 5},
     "nq-1": {"method": "nq", "nbits": 1},
     "nq-4": {"method": "nq", "nbits": 4},
+    "auto-stages": {"bits": 1.5},
 }
+# What auto would choose for more rows, or other ones.
+RECIPES = {"auto-stages": Recipe(stages=2)}
 EVERY_KIND = [(metric, kind) for metric in METRICS for kind in KINDS]
 # Of a codec with so many stages, and gains of so many bits: no method of the package, but all that the scan knows.
 STAGED = {f"staged-{stages}-{bits}": (stages, bits) for stages in (0, 1, 2) for bits in (0, 4, 8)}
@@ -44,12 +49,17 @@ def _trained(metric, kind):
     if kind in STAGED:
         return _staged(metric, *STAGED[kind])
     index = IndexLPLR(D_SMALL, metric=metric, **KINDS[kind])
-    index.train(_vectors()[:1500])
+    if kind in RECIPES:
+        x = as_rows(training_rows(), D_SMALL, cosine=metric == "cosine")[0]
+        asked = index.settings
+        model = train_auto(x, asked.code_bytes, norms=metric == "l2", seed=0, recipe=RECIPES[kind])
+        return IndexLPLR.restored(asked, model, None)
+    index.train(training_rows())
     return index
 
 
 def _staged(metric, stages, bits):
-    x = as_rows(_vectors()[:1500], D_SMALL, cosine=metric == "cosine")[0]
+    x = as_rows(training_rows(), D_SMALL, cosine=metric == "cosine")[0]
     mu = x.mean(axis=0)
     codec = StagedCodec.of(x - mu, 22, stages, spare=bits == 4)
     model = Model(mu, None, None, codec)
@@ -77,6 +87,11 @@ def filled(metric="cosine", kind="auto-2", n=200, ids=None):
     else:
         index.add_with_ids(rows(n), ids)
     return index
+
+
+def training_rows():
+    """Return what indexes are trained on: few enough for auto to take its plain recipe at once."""
+    return _vectors()[:1000]
 
 
 def rows(n):

@@ -1,61 +1,13 @@
-"""allocation.py: bits go where they save most, and codes share nibbles without waste."""
+"""allocation.py: codes share nibbles without waste."""
 
 from __future__ import annotations
-
-import itertools
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lplr_index.allocation import DISTORTION, MOST_BITS, pack_fields, water_fill
-
-
-def cost(weight, bits):
-    return sum(w * DISTORTION[b] for w, b in zip(weight, bits, strict=True))
-
-
-def test_each_bit_saves_less_than_the_one_before():
-    saved = -np.diff(DISTORTION)
-
-    assert len(DISTORTION) == MOST_BITS + 1
-    assert (saved > 0).all()
-    assert (np.diff(saved) < 0).all()
-
-
-@given(st.lists(st.floats(0, 100), min_size=1, max_size=3), st.integers(0, 14))
-def test_no_other_allocation_is_better(weight, total):
-    bits = water_fill(np.array(weight), total)
-
-    assert bits.dtype == np.uint8
-    assert bits.sum() == min(total, MOST_BITS * len(weight))
-    others = (each for each in itertools.product(range(MOST_BITS + 1), repeat=len(weight)) if sum(each) == bits.sum())
-    assert cost(weight, bits) <= min(cost(weight, each) for each in others) + 1e-9
-
-
-@pytest.mark.parametrize("total", [2, 5, 9, 16])
-def test_no_other_allocation_is_better_for_weights_that_are_close(rng, total):
-    for weight in rng.lognormal(sigma=1.0, size=(40, 3)):
-        bits = water_fill(weight, total)
-
-        others = (each for each in itertools.product(range(MOST_BITS + 1), repeat=3) if sum(each) == total)
-        assert cost(weight, bits) <= min(cost(weight, each) for each in others) + 1e-12
-
-
-@given(st.lists(st.floats(1e-6, 1e6), min_size=2, max_size=40), st.integers(0, 200))
-def test_heavier_columns_have_no_fewer_bits(weight, total):
-    weight = np.sort(weight)[::-1]
-
-    assert (np.diff(water_fill(weight, total).astype(int)) <= 0).all()
-
-
-def test_columns_that_save_the_same_are_served_in_order():
-    assert water_fill(np.ones(4), 6).tolist() == [2, 2, 1, 1]
-
-
-def test_a_budget_beyond_all_columns_is_not_spent():
-    assert water_fill(np.array([1.0, 0.0]), 100).tolist() == [8, 8]
+from lplr_index.allocation import pack_fields
 
 
 @given(st.lists(st.integers(0, 8), min_size=1, max_size=60))

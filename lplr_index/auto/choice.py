@@ -1,0 +1,155 @@
+"""Which recipe: decided by recall on rows of the training sample that were held out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from lplr_index.arrays import FloatMatrix
+from lplr_index.auto.books import Shape
+from lplr_index.auto.metrics import Metrics
+from lplr_index.auto.recipe import Fit, Recipe, fit
+from lplr_index.basis import right_inverse
+from lplr_index.products import Product
+
+_FEWEST = 1024  # rows to choose by; with fewer the plain recipe is taken
+_FIT_ROWS, _BASE_ROWS, _QUERY_ROWS = 16384, 6144, 2048  # at most, of a trial
+_ROWS_OF_A_CENTROID = 8  # fewer training rows than this times 256 carry no centroids
+_NEIGHBOURS = 10
+_POWERS = (1.15, 1.75)  # beside the plain recipe's
+_STAGES = (1, 2, 4)
+_GAIN_POWERS = (0.5, 0.75, 1.0)
+_WORTH = 0.002  # recall that a further centroid byte must bring, for the time it takes in a scan
+_AWAY = 0.005  # recall that rows may lose as queries where the user's queries gain
+
+PLAIN = Recipe(power=1.45, stages=0)
+"""What is taken where rows are too few to choose by."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Recall of a recipe.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        With the best of the gain powers.
+    recall : float
+        Of held-out rows as queries.
+    asked : float
+        Of the user's queries; the same where there are none.
+    """
+
+    recipe: Recipe
+    recall: float
+    asked: float
+
+
+class HeldOut:
+    """A sample cut into rows to fit and rows to find, some of which are queries too, that do not find themselves.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n, d), float32
+        The sample.
+    queries : ndarray of shape (nq, d), float32, or None
+        The user's.
+    nbytes : int
+        Bytes of a row's code.
+    l2 : bool
+        Whether neighbours are those of least distance, or of largest inner product.
+    seed : int
+        Of the cut and of training.
+    """
+
+    def __init__(self, x: FloatMatrix, queries: FloatMatrix | None, nbytes: int, *, l2: bool, seed: int) -> None:
+        order = np.random.default_rng(seed).permutation(len(x))
+        base, sample, _ = np.split(order, np.cumsum([min(_BASE_ROWS, len(x) // 4), _FIT_ROWS]))
+        self._base, rows = np.ascontiguousarray(x[base]), np.ascontiguousarray(x[sample])
+        self._mu = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+        self._A = rows - self._mu
+        self._lengths = np.sqrt(np.square(self._base, dtype=np.float64).sum(axis=1))
+        self._nbytes, self._l2, self._seed = nbytes, l2, seed
+        known, self._queries = None, [self._base[:_QUERY_ROWS]]
+        if queries is not None:
+            known, asked = queries[::2], queries[1::2][:_QUERY_ROWS]
+            self._queries.append(np.ascontiguousarray(asked))
+        self._metrics = Metrics(self._A, known, nbytes, seed)
+        self._shapes: dict[int, Shape] | None = None
+        self._exact = self._found(self._base, np.ones(len(self._base)))
+
+    @property
+    def carries_centroids(self) -> bool:
+        """Whether rows are enough to train centroids on."""
+        return len(self._A) >= 256 * _ROWS_OF_A_CENTROID
+
+    def trial(self, recipe: Recipe) -> Trial:
+        """Fit by a recipe and measure it, with each of the gain powers."""
+        found = fit(self._A, self._metrics(recipe), recipe, self._nbytes, self._seed, self._shapes)
+        self._shapes = found.shapes
+        hats, norms = self._reconstruct(found)
+        trials = []
+        for power in _GAIN_POWERS if recipe.gain_bits else (recipe.gain_power,):
+            gains = (self._lengths / np.maximum(norms, 1e-30)) ** power if recipe.gain_bits else np.ones(len(hats))
+            recalls = [_recall(*pair) for pair in zip(self._exact, self._found(hats, gains), strict=True)]
+            trials.append(Trial(replace(recipe, gain_power=power), recalls[0], recalls[-1]))
+        return max(trials, key=lambda one: one.asked)
+
+    def _reconstruct(self, found: Fit) -> tuple[FloatMatrix, npt.NDArray[np.float64]]:
+        """Reconstructions of the rows to find, without gains, and their lengths."""
+        encoder = right_inverse(found.R) if found.encoder is None else found.encoder
+        y = Product(encoder)(self._base - self._mu)
+        hats = self._mu + Product(found.R)(found.codec.decode(found.codec.encode(y)))
+        return hats, np.sqrt(np.square(hats, dtype=np.float64).sum(axis=1))
+
+    def _found(self, rows: FloatMatrix, gains: npt.NDArray[np.float64]) -> list[npt.NDArray[np.int64]]:
+        """The numbers (nq, 10) of the best rows for each set of queries, in no order."""
+        table = Product(np.ascontiguousarray((rows * gains[:, None]).T, np.float32))
+        lengths = (np.square(rows, dtype=np.float64).sum(axis=1) * gains**2).astype(np.float32)
+        found = []
+        for number, xq in enumerate(self._queries):
+            scores = table(xq)
+            if self._l2:
+                scores = 2 * scores - lengths
+            if number == 0:
+                np.fill_diagonal(scores, -np.inf)
+            found.append(np.argpartition(-scores, min(_NEIGHBOURS, len(rows)) - 1, axis=1)[:, :_NEIGHBOURS])
+        return found
+
+
+def choose(x: FloatMatrix, queries: FloatMatrix | None, nbytes: int, *, l2: bool, seed: int) -> Recipe:
+    """The recipe of best recall on held-out rows of the sample x (n, d), or on queries (nq, d) where the user has some.
+
+    One choice after the other: centroid bytes, power of the metric, and, for queries of the user's own, how much of
+    the metric is theirs. Queries must not cost rows as queries more than half a point of recall.
+    """
+    if len(x) < _FEWEST:
+        return PLAIN
+    held = HeldOut(x, queries, nbytes, l2=l2, seed=seed)
+    best = held.trial(PLAIN)
+    if held.carries_centroids:
+        for stages in _STAGES:
+            if nbytes < stages + 2:
+                break
+            more = held.trial(replace(best.recipe, stages=stages))
+            if more.asked >= best.asked + _WORTH * (stages - best.recipe.stages):
+                best = more
+            elif stages > 1:
+                break
+    for power in _POWERS:
+        best = max(best, held.trial(replace(best.recipe, power=power)), key=lambda one: one.asked)
+    if queries is None:
+        return best.recipe
+    plain = best.recall
+    for share in (0.5, 1.0):
+        other = held.trial(replace(best.recipe, query_share=share))
+        if other.asked > best.asked and other.recall >= plain - _AWAY:
+            best = other
+    return best.recipe
+
+
+def _recall(exact: npt.NDArray[np.int64], found: npt.NDArray[np.int64]) -> float:
+    """The part of the exact neighbours (nq, k) that is found (nq, k)."""
+    return float((exact[:, :, None] == found[:, None, :]).any(axis=2).mean())

@@ -1,0 +1,383 @@
+"""The trellis code of ``auto``: centroid bytes, then a chain of nibbles in which neighbours share columns.
+
+A row l of L is coded as  l = c_1 + ... + c_stages + e:  each stage's byte selects one of 256 centroids, as in a
+residual quantizer, and e is coded in nibbles. The columns of largest energy may have scalar codes of their own. The
+others form groups, nibble t's group of one to many columns; a column's level is the sum of two entries of its book,
+one selected by its own nibble and one by the nibble before. So a column is quantized with a window of eight bits
+although a scan looks up one table a nibble: trellis-coded quantization (Marcellin & Fischer 1990) of vectors, with
+additive windows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lplr_index.arrays import ByteMatrix, FloatMatrix
+from lplr_index.codecs.base import QueryTables, bound_tables, heavy_nibbles
+from lplr_index.codecs.scalar import ScalarCodec
+from lplr_index.errors import InputError
+from lplr_index.products import Product
+
+CENTROIDS = 256  # of a stage
+_BEAM = 8  # choices of centroids that are followed from stage to stage
+
+Half = npt.NDArray[np.float16]
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """Groups of columns, a nibble each, whose levels depend on the nibble and on the one before.
+
+    Attributes
+    ----------
+    sizes : ndarray of shape (steps,), uint16
+        Columns of each nibble's group.
+    book : ndarray of shape (columns, 2, 16), float32
+        What a column's level adds up from: an entry by its own nibble and one by the nibble before (zeros for the
+        first group).
+    """
+
+    sizes: npt.NDArray[np.uint16]
+    book: npt.NDArray[np.float32]
+
+    @property
+    def steps(self) -> int:
+        """Nibbles."""
+        return len(self.sizes)
+
+    @cached_property
+    def starts(self) -> npt.NDArray[np.int64]:
+        """The first column of each group, and the number of all columns, (steps + 1,)."""
+        return np.concatenate([[0], np.cumsum(self.sizes, dtype=np.int64)])
+
+    def encode(self, y: FloatMatrix) -> ByteMatrix:
+        """The nibbles (n, steps) uint8 of least squared error for rows y (n, columns) float32."""
+        from lplr_index.kernels import trellis as kernel
+
+        nibbles = np.empty((len(y), self.steps), np.uint8)
+        kernel.encode(y, self.starts, self._flat, *self._metric, nibbles)
+        return nibbles
+
+    def decode(self, nibbles: ByteMatrix) -> FloatMatrix:
+        """Levels (n, columns) float32 of nibbles (n, steps) uint8."""
+        from lplr_index.kernels import trellis as kernel
+
+        L = np.empty((len(nibbles), len(self.book)), np.float32)
+        kernel.decode(nibbles, self.starts, self._flat, L)
+        return L
+
+    def tables(self, y: FloatMatrix) -> npt.NDArray[np.float32]:
+        """What each nibble adds to <y, l>, (nq, steps, 16) float32, for y (nq, columns) float32."""
+        from lplr_index.kernels import trellis as kernel
+
+        out = np.empty((len(y), self.steps, 16), np.float32)
+        kernel.tables(y, self.starts, self._flat, out)
+        return out
+
+    def weight(self, spread: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """How far apart the entries of each nibble's table usually lie, (steps,), for usual |y| (columns,)."""
+        reach = np.ptp(self.book, axis=2) * spread[:, None]  # (columns, 2)
+        own = np.add.reduceat(reach[:, 0], self.starts[:-1]) if self.steps else np.zeros(0)
+        later = np.add.reduceat(reach[:, 1], self.starts[:-1]) if self.steps else np.zeros(0)
+        weight: npt.NDArray[np.float64] = np.sqrt(own**2 + np.append(later[1:], 0.0) ** 2)
+        return weight
+
+    @cached_property
+    def _flat(self) -> npt.NDArray[np.float32]:
+        return np.ascontiguousarray(self.book, np.float32).reshape(-1)
+
+    @cached_property
+    def _metric(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Squared lengths of what nibbles add, and twice the products with what the nibbles before add; both flat."""
+        squares, gram = np.zeros((self.steps, 16)), np.zeros((self.steps, 16, 16))
+        if self.steps:
+            book, starts = self.book.astype(np.float64), self.starts[:-1]
+            lengths = np.add.reduceat(np.square(book), starts, axis=0)
+            squares += lengths[:, 0]
+            squares[:-1] += lengths[1:, 1]
+            gram += np.add.reduceat(2 * book[:, 1, :, None] * book[:, 0, None, :], starts, axis=0)
+        return squares.astype(np.float32).reshape(-1), gram.astype(np.float32).reshape(-1)
+
+
+@dataclass(frozen=True, eq=False)
+class TrellisCodec:
+    """Centroid bytes, scalar codes, and a chain of nibbles.
+
+    Columns of L come in the order: those with scalar codes, those of the chain, those that centroids alone reach.
+    Numbers are held as float16 times ``unit``.
+
+    Attributes
+    ----------
+    centroids : ndarray of shape (stages, 256, m), float16
+        The centroids of each stage.
+    scalar : ScalarCodec or None
+        The code of the first columns.
+    sizes : ndarray of shape (steps,), uint16
+        Columns of each nibble's group.
+    book : ndarray of shape (columns of the chain, 2, 16), float16
+        See ``Chain``.
+    places : ndarray of shape (nibbles of the scalar code + steps,), int32
+        Which nibble of a row each of them is.
+    unit : ndarray of shape (1,), float32
+        What the numbers of ``centroids`` and ``book`` are multiples of.
+    nibbles : int
+        Nibbles of a row, an even number.
+    heavy : int
+        Leading nibbles whose bounds have two digits: a multiple of eight, or all.
+    """
+
+    centroids: Half
+    scalar: ScalarCodec | None
+    sizes: npt.NDArray[np.uint16]
+    book: Half
+    places: npt.NDArray[np.int32]
+    unit: npt.NDArray[np.float32]
+    nibbles: int
+    heavy: int
+
+    @classmethod
+    def build(
+        cls,
+        *,
+        centroids: FloatMatrix,
+        scalar: ScalarCodec | None,
+        chain: Chain,
+        spread: npt.NDArray[np.float64],
+        nbytes: int,
+        spare: bool,
+    ) -> TrellisCodec:
+        """Lay out the parts in rows of ``nbytes`` bytes.
+
+        Parameters
+        ----------
+        centroids : ndarray of shape (stages, 256, m), float32
+            Of each stage.
+        scalar : ScalarCodec or None
+            The code of the first columns.
+        chain : Chain
+            The code of the columns after them.
+        spread : ndarray of shape (m,)
+            Typical magnitude of a query in each column; nibbles are ordered by what they add to a score.
+        nbytes : int
+            Bytes of a row, centroid bytes and the spare nibble included.
+        spare : bool
+            Whether the last nibble is left to the gain.
+
+        Raises
+        ------
+        InputError
+            If the parts need more bytes.
+        """
+        first = scalar.m if scalar else 0
+        nibbles = 2 * (nbytes - len(centroids))
+        weight = chain.weight(spread[first : first + len(chain.book)])
+        if scalar:
+            weight = np.concatenate([scalar.weight(spread[:first]), weight])
+        if len(weight) + spare > nibbles:
+            raise InputError(f"expected codes of at most {nibbles} nibbles, got {len(weight) + spare}")
+        order = np.argsort(-weight, kind="stable")
+        places = np.empty(len(weight), np.int32)
+        places[order] = np.arange(len(weight), dtype=np.int32)
+        by_place = np.append(weight[order], np.zeros(nibbles - len(weight)))
+        largest = max(float(np.abs(part).max(initial=0.0)) for part in (centroids, chain.book))
+        unit = np.array([largest if largest > 0 else 1.0], np.float32)
+        halves, book = ((part / unit).astype(np.float16) for part in (centroids, chain.book))
+        return cls(halves, scalar, chain.sizes, book, places, unit, nibbles, heavy_nibbles(by_place))
+
+    @property
+    def m(self) -> int:
+        """Columns of L."""
+        return int(self.centroids.shape[2])
+
+    @property
+    def stages(self) -> int:
+        """Centroid bytes of a row."""
+        return len(self.centroids)
+
+    @property
+    def spare(self) -> bool:
+        """Whether the last nibble is free."""
+        return len(self.places) < self.nibbles
+
+    @property
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Its own arrays and those of the scalar code."""
+        own: dict[str, npt.NDArray[Any]] = {"centroids": self.centroids, "sizes": self.sizes}
+        own |= {"book": self.book, "places": self.places, "unit": self.unit}
+        return own | (self.scalar.arrays if self.scalar is not None else {})
+
+    @property
+    def split_fields(self) -> npt.NDArray[np.int32]:
+        """Fields of scalar codes that span several nibbles, (fields, 5)."""
+        if self.scalar is None:
+            return np.empty((0, 5), np.int32)
+        fields = self.scalar.split_fields.copy()
+        fields[:, 1] = self.places[fields[:, 1]]
+        return fields
+
+    @property
+    def split_levels(self) -> npt.NDArray[np.float32]:
+        """Their levels by code, (splits, 256)."""
+        return np.zeros((0, 256), np.float32) if self.scalar is None else self.scalar.split_levels
+
+    @cached_property
+    def chain(self) -> Chain:
+        """The chain of nibbles, in float32."""
+        return Chain(self.sizes, self.book.astype(np.float32) * self.unit)
+
+    def encode(self, y: FloatMatrix) -> ByteMatrix:
+        """Codes (n, nibbles / 2 + stages) uint8 of rows y (n, m) float32, C-contiguous."""
+        words = nearest_centroids(y, self._centroids)[:, 0]
+        rest = y - gather(self._centroids, words)
+        first, last = self._first, self._first + len(self.book)
+        parts = np.zeros((len(y), self.nibbles), np.uint8)
+        if self.scalar is not None:
+            codes = self.scalar.encode(np.ascontiguousarray(rest[:, :first]))
+            pairs = np.stack([codes & 15, codes >> 4], axis=2).reshape(len(y), -1)
+            parts[:, self.places[: self._scalar_nibbles]] = pairs[:, : self._scalar_nibbles]
+        chained = self.chain.encode(np.ascontiguousarray(rest[:, first:last]))
+        parts[:, self.places[self._scalar_nibbles :]] = chained
+        packed = parts[:, ::2] | (parts[:, 1::2] << 4)
+        return np.ascontiguousarray(np.concatenate([packed, words.astype(np.uint8)], axis=1))
+
+    def decode(self, codes: ByteMatrix) -> FloatMatrix:
+        """Rows of L (n, m) float32 of codes (n, nibbles / 2 + stages) uint8."""
+        packed, words = np.split(codes, [self.nibbles // 2], axis=1)
+        parts = np.stack([packed & 15, packed >> 4], axis=2).reshape(len(codes), -1)
+        L = gather(self._centroids, words)
+        first, last = self._first, self._first + len(self.book)
+        if self.scalar is not None:
+            pairs = np.zeros((len(codes), self.scalar.nibbles), np.uint8)
+            pairs[:, : self._scalar_nibbles] = parts[:, self.places[: self._scalar_nibbles]]
+            L[:, :first] += self.scalar.decode(np.ascontiguousarray(pairs[:, ::2] | (pairs[:, 1::2] << 4)))
+        L[:, first:last] += self.chain.decode(np.ascontiguousarray(parts[:, self.places[self._scalar_nibbles :]]))
+        return L
+
+    def query_tables(self, y: FloatMatrix) -> QueryTables:
+        """Tables for projected queries y (nq, m) float32, C-contiguous."""
+        first, last = self._first, self._first + len(self.book)
+        exact = np.zeros((len(y), self.nibbles, 16), np.float32)
+        split = np.zeros((len(y), 0), np.float32)
+        upper = exact
+        if self.scalar is not None:
+            tables, above, split = self.scalar.tables(np.ascontiguousarray(y[:, :first]))
+            mine = self.places[: self._scalar_nibbles]
+            exact[:, mine] = tables[:, : self._scalar_nibbles]
+            if above is not tables:
+                upper = np.zeros_like(exact)
+                upper[:, mine] = above[:, : self._scalar_nibbles]
+        chained = self.chain.tables(np.ascontiguousarray(y[:, first:last]))
+        for tables in (exact,) if upper is exact else (exact, upper):
+            tables[:, self.places[self._scalar_nibbles :]] = chained
+        stages = np.empty((len(y), self.stages, CENTROIDS), np.float32)
+        for stage, product in enumerate(self._scores):
+            stages[:, stage] = product(y)
+        return bound_tables(exact, upper, split, stages, self.heavy)
+
+    def check(self) -> None:
+        """Raise InputError unless the parts fit together, for codecs that come from a file."""
+        if not (self._shapes_fit() and self._numbers_fit()):
+            raise InputError("expected a trellis codec whose parts fit together, got one that is not")
+        if self.scalar is not None:
+            self.scalar.check()
+
+    def _shapes_fit(self) -> bool:
+        """Whether arrays have the dimensions and sizes that each other ask for."""
+        if not (self.centroids.ndim == self.book.ndim == 3 and self.sizes.ndim == self.places.ndim == 1):
+            return False
+        columns = self._first + len(self.book)
+        return bool(
+            self.centroids.shape[1] == CENTROIDS
+            and 1 <= columns <= self.m
+            and (self.stages or columns == self.m)
+            and self.book.shape[1:] == (2, 16)
+            and self.unit.shape == (1,)
+            and int(self.sizes.astype(np.int64).sum()) == len(self.book)
+            and (self.sizes > 0).all()
+            and len(self.places) == self._scalar_nibbles + len(self.sizes)
+            and len(self.places) <= self.nibbles
+            and self.nibbles % 2 == 0
+        )
+
+    def _numbers_fit(self) -> bool:
+        """Whether every number is in the range that its place allows."""
+        return bool(
+            np.isfinite(self.centroids).all()
+            and np.isfinite(self.book).all()
+            and not (len(self.sizes) and self.book[: self.sizes[0], 1].any())
+            and np.isfinite(self.unit).all()
+            and (self.unit > 0).all()
+            and len(np.unique(self.places)) == len(self.places)
+            and (self.places >= 0).all()
+            and (self.places < max(len(self.places), 1)).all()
+            and 0 <= self.heavy <= self.nibbles
+            and (self.heavy % 8 == 0 or self.heavy == self.nibbles)
+        )
+
+    @property
+    def _first(self) -> int:
+        """Columns before the chain's."""
+        return self.scalar.m if self.scalar is not None else 0
+
+    @property
+    def _scalar_nibbles(self) -> int:
+        """Nibbles that scalar codes use."""
+        return self.scalar.used if self.scalar is not None else 0
+
+    @cached_property
+    def _centroids(self) -> npt.NDArray[np.float32]:
+        """The centroids in float32, (stages, 256, m)."""
+        return self.centroids.astype(np.float32) * self.unit
+
+    @cached_property
+    def _scores(self) -> list[Product]:
+        """From y to its products with the centroids of each stage."""
+        return [Product(np.ascontiguousarray(c.T)) for c in self._centroids]
+
+
+def gather(centroids: npt.NDArray[np.float32], words: npt.NDArray[np.integer]) -> FloatMatrix:
+    """The sum of the chosen centroids, (n, m) float32: centroids (stages, 256, m), words (n, stages)."""
+    total = np.zeros((len(words), centroids.shape[2]), np.float32)
+    for stage, choice in enumerate(words.T):
+        total += centroids[stage][choice]
+    return total
+
+
+def nearest_centroids(y: FloatMatrix, centroids: npt.NDArray[np.float32], keep: int = 1) -> npt.NDArray[np.int64]:
+    """The centroids (n, keep, stages) whose sums are near each row of y (n, m), nearest first.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n, m), float32
+        The rows.
+    centroids : ndarray of shape (stages, 256, m), float32
+        What there is to choose from, one of each stage.
+    keep : int
+        How many choices for each row, at most 8; one where there are no stages.
+
+    Notes
+    -----
+    Beam search: of each stage the ``_BEAM`` sums of least squared error go on to the next.
+    """
+    from lplr_index.kernels import trellis as kernel
+
+    stages, n = len(centroids), len(y)
+    rest, words = y, np.zeros((n, 1, 0), np.int64)
+    for stage, table in enumerate(centroids):
+        wanted = _BEAM if stage + 1 < stages else keep
+        squares = np.square(table, dtype=np.float64).sum(axis=1).astype(np.float32)
+        cost, found = np.empty((len(rest), wanted)), np.empty((len(rest), wanted), np.int64)
+        kernel.nearest(Product(np.ascontiguousarray(table.T))(rest), squares, cost, found)
+        cost += np.square(rest, dtype=np.float64).sum(axis=1)[:, None]  # a row's choices so far differ in it
+        best = np.argsort(cost.reshape(n, -1), axis=1, kind="stable")[:, :wanted]
+        word = np.take_along_axis(found.reshape(n, -1), best, 1)
+        words = np.concatenate([np.take_along_axis(words, (best // wanted)[:, :, None], 1), word[:, :, None]], axis=2)
+        if stage + 1 < stages:
+            parent = best // wanted + np.arange(n)[:, None] * (len(rest) // n if n else 1)
+            rest = rest[parent.reshape(-1)] - table[word.reshape(-1)]
+    return words
