@@ -13,9 +13,9 @@ from lplr_index.linalg import single_threaded
 from lplr_index.products import Product
 from lplr_index.threads import available, run
 
-_CHOICES = 5  # of the stages before, for each row, that a stage is trained on
+_CHOICES = 3  # of the stages before, for each row, that a stage is trained on
 _ROUNDS = 8  # of k-means
-_WORK = 6e10  # multiplications of a stage, which limit its rows
+_WORK = 4e10  # multiplications of a stage, which limit its rows
 _REFITS = 1  # of all stages together
 _CHUNK = 4096  # rows of a task
 _PRIOR = 2.0  # rows that the old centroid counts for in a refit
@@ -87,9 +87,7 @@ def _nearest(y: FloatMatrix, words: FloatMatrix) -> npt.NDArray[np.int64]:
     return found
 
 
-def _refit(
-    y: FloatMatrix, words: npt.NDArray[np.int64], centroids: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
+def _refit(y: FloatMatrix, words: npt.NDArray[np.int64], centroids: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """The centroids of least squared error for rows y (n, m) and the words (n, stages) that they have.
 
     The least squares of LPLR's last step, with L the rows' one-hot words and R all centroids; a small ridge keeps

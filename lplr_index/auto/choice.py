@@ -20,6 +20,8 @@ _ROWS_OF_A_CENTROID = 8  # fewer training rows than this times 256 carry no cent
 _NEIGHBOURS = 10
 _POWERS = (1.15, 1.75)  # beside the plain recipe's
 _STAGES = (1, 2, 4)
+_FEW_STAGES = 2  # with which the power is chosen, because more take long
+_SHARES = (0.5, 1.0)  # of the metric, that queries may have
 _GAIN_POWERS = (0.5, 0.75, 1.0)
 _WORTH = 0.002  # recall that a further centroid byte must bring, for the time it takes in a scan
 _AWAY = 0.005  # recall that rows may lose as queries where the user's queries gain
@@ -80,10 +82,9 @@ class HeldOut:
         self._shapes: dict[int, Shape] | None = None
         self._exact = self._found(self._base, np.ones(len(self._base)))
 
-    @property
-    def carries_centroids(self) -> bool:
-        """Whether rows are enough to train centroids on."""
-        return len(self._A) >= 256 * _ROWS_OF_A_CENTROID
+    def carries(self, stages: int) -> bool:
+        """Whether rows are enough to train centroids on, and bytes to hold so many."""
+        return len(self._A) >= 256 * _ROWS_OF_A_CENTROID and self._nbytes >= stages + 2
 
     def trial(self, recipe: Recipe) -> Trial:
         """Fit by a recipe and measure it, with each of the gain powers."""
@@ -128,26 +129,32 @@ def choose(x: FloatMatrix, queries: FloatMatrix | None, nbytes: int, *, l2: bool
     if len(x) < _FEWEST:
         return PLAIN
     held = HeldOut(x, queries, nbytes, l2=l2, seed=seed)
-    best = held.trial(PLAIN)
-    if held.carries_centroids:
-        for stages in _STAGES:
-            if nbytes < stages + 2:
-                break
-            more = held.trial(replace(best.recipe, stages=stages))
-            if more.asked >= best.asked + _WORTH * (stages - best.recipe.stages):
-                best = more
-            elif stages > 1:
-                break
+    best = _with_stages(held, held.trial(PLAIN), [n for n in _STAGES if n <= _FEW_STAGES])
     for power in _POWERS:
         best = max(best, held.trial(replace(best.recipe, power=power)), key=lambda one: one.asked)
-    if queries is None:
-        return best.recipe
-    plain = best.recall
-    for share in (0.5, 1.0):
+    if best.recipe.stages == _FEW_STAGES:
+        best = _with_stages(held, best, [n for n in _STAGES if n > _FEW_STAGES])
+    return best.recipe if queries is None else _with_queries(held, best).recipe
+
+
+def _with_stages(held: HeldOut, best: Trial, stages: list[int]) -> Trial:
+    """The best trial with so many centroid bytes, or the one given."""
+    for count in stages:
+        if held.carries(count):
+            more = held.trial(replace(best.recipe, stages=count))
+            if more.asked >= best.asked + _WORTH * (count - best.recipe.stages):
+                best = more
+    return best
+
+
+def _with_queries(held: HeldOut, best: Trial) -> Trial:
+    """The best trial with a metric that is in part the queries', among those that rows as queries can live with."""
+    least = best.recall - _AWAY
+    for share in _SHARES:
         other = held.trial(replace(best.recipe, query_share=share))
-        if other.asked > best.asked and other.recall >= plain - _AWAY:
+        if other.asked > best.asked and other.recall >= least:
             best = other
-    return best.recipe
+    return best
 
 
 def _recall(exact: npt.NDArray[np.int64], found: npt.NDArray[np.int64]) -> float:

@@ -125,10 +125,10 @@ def fit(
         Where they have been measured on rows like these already.
     """
     nibbles = 2 * (nbytes - recipe.stages) - (recipe.gain_bits == 4)
-    Z = Product(as_half(metric))(A)
-    centroids = train_stages(Z, recipe.stages, seed)
-    rest = Z - gather(centroids, nearest_centroids(Z, centroids)[:, 0])
-    energies, basis = energy_basis(rest, min(Z.shape[1], nibbles * max(SIZES)), seed)
+    weighed = Product(as_half(metric))(A)
+    centroids = train_stages(weighed, recipe.stages, seed)
+    rest = weighed - gather(centroids, nearest_centroids(weighed, centroids)[:, 0])
+    energies, basis = energy_basis(rest, min(weighed.shape[1], nibbles * max(SIZES)), seed)
     y = Product(basis)(rest)
     shapes = shapes or _shapes(y, seed)
     options = _even(shapes, len(energies) / nibbles) if recipe.even else _options(y, shapes)
