@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from ablations import ABLATIONS
 from outsiders import Outsider, outsiders
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -44,10 +45,6 @@ PATIENCE_S = 600
 ADDITIVE_CODES = 16  # more are for the patient
 
 Entry = dict[str, Any]
-Variant = Callable[[int, float, int], Any]
-
-ABLATIONS: dict[str, Variant] = {}
-"""What ``auto`` would be without one of its parts: a name, and what builds that index from (d, bits, seed)."""
 
 
 class Embeddings(NamedTuple):
