@@ -101,5 +101,5 @@ def _codec(header: dict[str, Any], held: dict[str, npt.NDArray[Any]]) -> ScalarC
         used = int(fields[:, 1].max()) + 1
         whole = used + used % 2
         scalar = ScalarCodec(held["bits"], held["levels"], fields, whole, whole)
-    parts = (held[name] for name in ("sizes", "book", "places", "unit"))
-    return TrellisCodec(held["centroids"], scalar, *parts, nibbles, heavy)
+    sizes, book, places, unit = (held[name] for name in ("sizes", "book", "places", "unit"))
+    return TrellisCodec(held["centroids"], scalar, sizes, book, places, unit, nibbles, heavy)

@@ -238,7 +238,7 @@ class TrellisCodec:
         parts = np.zeros((len(y), self.nibbles), np.uint8)
         if self.scalar is not None:
             codes = self.scalar.encode(np.ascontiguousarray(rest[:, :first]))
-            pairs = np.stack([codes & 15, codes >> 4], axis=2).reshape(len(y), -1)
+            pairs = np.stack([codes & 15, codes >> 4], axis=2).reshape(len(y), self.scalar.nibbles)
             parts[:, self.places[: self._scalar_nibbles]] = pairs[:, : self._scalar_nibbles]
         chained = self.chain.encode(np.ascontiguousarray(rest[:, first:last]))
         parts[:, self.places[self._scalar_nibbles :]] = chained
@@ -248,7 +248,7 @@ class TrellisCodec:
     def decode(self, codes: ByteMatrix) -> FloatMatrix:
         """Rows of L (n, m) float32 of codes (n, nibbles / 2 + stages) uint8."""
         packed, words = np.split(codes, [self.nibbles // 2], axis=1)
-        parts = np.stack([packed & 15, packed >> 4], axis=2).reshape(len(codes), -1)
+        parts = np.stack([packed & 15, packed >> 4], axis=2).reshape(len(codes), self.nibbles)
         L = gather(self._centroids, words)
         first, last = self._first, self._first + len(self.book)
         if self.scalar is not None:
@@ -369,15 +369,15 @@ def nearest_centroids(y: FloatMatrix, centroids: npt.NDArray[np.float32], keep: 
     stages, n = len(centroids), len(y)
     rest, words = y, np.zeros((n, 1, 0), np.int64)
     for stage, table in enumerate(centroids):
-        wanted = _BEAM if stage + 1 < stages else keep
+        wanted, width = _BEAM if stage + 1 < stages else keep, words.shape[1]
         squares = np.square(table, dtype=np.float64).sum(axis=1).astype(np.float32)
         cost, found = np.empty((len(rest), wanted)), np.empty((len(rest), wanted), np.int64)
         kernel.nearest(Product(np.ascontiguousarray(table.T))(rest), squares, cost, found)
         cost += np.square(rest, dtype=np.float64).sum(axis=1)[:, None]  # a row's choices so far differ in it
-        best = np.argsort(cost.reshape(n, -1), axis=1, kind="stable")[:, :wanted]
-        word = np.take_along_axis(found.reshape(n, -1), best, 1)
+        best = np.argsort(cost.reshape(n, width * wanted), axis=1, kind="stable")[:, :wanted]
+        word = np.take_along_axis(found.reshape(n, width * wanted), best, 1)
         words = np.concatenate([np.take_along_axis(words, (best // wanted)[:, :, None], 1), word[:, :, None]], axis=2)
         if stage + 1 < stages:
-            parent = best // wanted + np.arange(n)[:, None] * (len(rest) // n if n else 1)
+            parent = best // wanted + np.arange(n)[:, None] * width
             rest = rest[parent.reshape(-1)] - table[word.reshape(-1)]
     return words
