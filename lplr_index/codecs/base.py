@@ -132,7 +132,7 @@ def bound_tables(
 
 
 def heavy_nibbles(weight: npt.NDArray[np.float64]) -> int:
-    """How many leading nibbles want bounds of two digits, for the typical range of each nibble, by falling weight.
+    """How many leading nibbles want bounds of two digits, for the typical range (nibbles,) of each, by falling weight.
 
     Bounds are rounded up in steps of one size for all nibbles, on average by half a step each. The step has to fit the
     range of the heavy nibbles into two digits and those of the others, four at a time, into one byte. A heavy nibble
