@@ -130,7 +130,7 @@ def as_integer(value: Any, name: str, *, least: int = 0, most: int | None = None
     return int(value)
 
 
-def as_rows(x: Any, d: int, *, cosine: bool, first_row: int = 0) -> tuple[FloatMatrix, IdArray]:
+def as_rows(x: Any, d: int, *, cosine: bool, name: str = "x", first_row: int = 0) -> tuple[FloatMatrix, IdArray]:
     """Return ``x`` (n, d) as ``as_vectors`` does, its rows of length one where ``cosine``.
 
     Also returns the numbers (zeros,) of rows of length zero under cosine, which stay zero; see ``warn_of_zeros``.
@@ -140,7 +140,7 @@ def as_rows(x: Any, d: int, *, cosine: bool, first_row: int = 0) -> tuple[FloatM
     InputError
         As ``as_vectors`` does, and for numbers beyond ``LARGEST`` where lengths matter.
     """
-    rows = as_vectors(x, d, first_row=first_row)
+    rows = as_vectors(x, d, name=name, first_row=first_row)
     if not cosine:
         beyond = np.abs(rows).max(axis=1, initial=0) > LARGEST
         if beyond.any():

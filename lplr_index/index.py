@@ -163,13 +163,7 @@ class IndexLPLR(Index):
             )
         sample, zeros = self._door(training.sample_rows(as_array(x), self._settings.seed))
         warn_of_zeros(zeros, len(sample))
-        asked = None
-        if queries is not None:
-            if self.method != "auto":
-                raise InputError(f"expected queries for auto alone, got them for {self.method}")
-            asked, _ = self._door(training.sample_rows(as_array(queries), self._settings.seed))
-            if len(asked) < 2:
-                raise InputError(f"expected at least two queries to train with, got {len(asked)}")
+        asked = None if queries is None else self._asked(queries)
         self._model = training.train(sample, self._settings, asked)
         self.reset()
 
@@ -354,6 +348,16 @@ class IndexLPLR(Index):
     def rows(self) -> Rows:
         """The packed rows and their ids."""
         return self._rows
+
+    def _asked(self, queries: npt.ArrayLike) -> FloatMatrix:
+        """Queries (nq, d) to train with."""
+        if self.method != "auto":
+            raise InputError(f"expected queries for auto alone, got them for {self.method}")
+        given = as_array(queries, name="queries")
+        if given.ndim != 2 or len(given) < 2:
+            raise InputError(f"expected at least two queries, of shape (nq, {self.d}), got shape {given.shape}")
+        chosen = training.sample_rows(given, self._settings.seed)
+        return as_rows(chosen, self.d, cosine=self.metric == "cosine", name="queries")[0]
 
     def _door(self, x: Any, first_row: int = 0) -> tuple[FloatMatrix, IdArray]:
         return as_rows(x, self.d, cosine=self.metric == "cosine", first_row=first_row)

@@ -56,7 +56,7 @@ def _compact(R: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[Any]]:
 
 
 def read_model(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Model:
-    """The model; its arrays are copied, so that they stay when the file goes."""
+    """The model of a header and named arrays, such as ``mu`` of shape (d,); they are copied, to outlive the file."""
     held = {
         name: np.array(a, dtype=np.dtype(a.dtype).newbyteorder("=")) for name, a in arrays.items() if name != "blocks"
     }

@@ -49,8 +49,9 @@ def test_decode_is_the_twins(metric):
 def test_lengths_are_those_that_are_known():
     assert stage("cosine")[0].lengths == "unit"
     assert stage("ip")[0].lengths == "own"
-    assert stage("l2", kind="auto-2")[0].lengths == "first"  # it has a gain
-    assert stage("l2", kind="nq-1")[0].lengths == "own"  # and this has none
+    assert stage("l2", bits=0.25)[0].lengths == "first"  # it has a gain
+    assert stage("l2", bits=4)[0].lengths == "own"
+    assert stage("l2", kind="nq-1")[0].lengths == "own"  # it has none
 
 
 def test_a_row_of_length_zero_stays_one():

@@ -21,10 +21,10 @@ def make(d=48, bits=2.0, metric="cosine", method="auto", rank=None, nbits=None, 
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [
-        ({}, {"rank": 0, "nbits": 0, "nbits_R": 0, "code_bytes": 11, "code_size": 12}),
-        ({"metric": "l2"}, {"code_bytes": 9, "code_size": 12}),
-        ({"d": 384, "bits": 1}, {"code_bytes": 47, "code_size": 48}),
-        ({"d": 384, "bits": 1, "metric": "l2"}, {"code_bytes": 45, "code_size": 48}),
+        ({}, {"rank": 0, "nbits": 0, "nbits_R": 0, "code_bytes": 12, "code_size": 12}),
+        ({"metric": "l2"}, {"code_bytes": 10, "code_size": 12}),
+        ({"d": 384, "bits": 1}, {"code_bytes": 48, "code_size": 48}),
+        ({"d": 384, "bits": 1, "metric": "l2"}, {"code_bytes": 46, "code_size": 48}),
         ({"d": 100, "bits": 1.0}, {"code_size": 12}),
         ({"d": 100, "bits": 0.99}, {"code_size": 12}),
         ({"d": 100, "bits": 0.95}, {"code_size": 11}),
@@ -61,22 +61,23 @@ def test_every_setting_fits_its_budget_and_passes_its_own_check(d, bits, metric,
     except InputError as err:
         assert "expected" in str(err)  # noqa: PT017 - no room is an answer, too
         return
-    settings.check()
+    assert settings.checked() == settings
     if method != "nq" or nbits is None:
         assert settings.code_size <= bits * d / 8 + 1e-6
     if method == "auto":
         assert settings.code_size > bits * d / 8 - 1 - 1e-6
-    scalars = (metric == "l2") * 2 + (method == "auto")
-    assert settings.code_size - settings.code_bytes == scalars
+    assert settings.code_size - settings.code_bytes == (2 if metric == "l2" else 0)
 
 
 @pytest.mark.parametrize(
     ("method", "change"),
     [
-        ("auto", {"code_size": 13}),
-        ("auto", {"code_bytes": 12}),
+        ("auto", {"code_size": 14}),
+        ("auto", {"code_size": 11}),
+        ("auto", {"code_bytes": 10}),
+        ("auto", {"code_bytes": 13}),
         ("auto", {"code_bytes": 0, "code_size": 1}),
-        ("auto", {"code_bytes": 48, "code_size": 49}),
+        ("auto", {"code_bytes": 49, "code_size": 49}),
         ("auto", {"rank": 3}),
         ("auto", {"nbits": 3}),
         ("auto", {"nbits_R": 8}),
@@ -96,7 +97,14 @@ def test_every_setting_fits_its_budget_and_passes_its_own_check(d, bits, metric,
 )
 def test_settings_that_contradict_themselves(method, change):
     with pytest.raises(InputError, match="expected"):
-        replace(make(method=method), **change).check()
+        replace(make(method=method), **change).checked()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_files_of_version_1_count_the_gain_beside_the_code(metric):
+    now = make(metric=metric)
+
+    assert replace(now, code_bytes=now.code_bytes - 1).checked() == now
 
 
 @pytest.mark.parametrize("bits", [2, 2.0, np.float64(2), np.float32(2), np.int64(2)])

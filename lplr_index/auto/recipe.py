@@ -241,5 +241,5 @@ def some_rows(y: FloatMatrix, most: int, seed: int) -> FloatMatrix:
 
 
 def as_half(x: npt.NDArray[np.floating]) -> FloatMatrix:
-    """Float32 numbers that are float16 numbers too, as files store them."""
+    """Float32 numbers that are float16 numbers too, as files store them, of x (n, m)."""
     return np.ascontiguousarray(x.astype(np.float16), np.float32)

@@ -1,0 +1,119 @@
+"""auto/choice.py: recall on held-out rows decides, and queries only where there are some."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from conftest import low_rank_vectors
+from lplr_index import IndexLPLR
+from lplr_index.auto import choose
+from lplr_index.auto.choice import PLAIN, HeldOut
+from lplr_index.errors import InputError
+
+
+def clusters(n, d=32, seed=0):
+    """Return rows around 200 centres: a byte that names the centre is worth more than any other."""
+    rng = np.random.default_rng(seed)
+    centres = 3 * np.random.default_rng(1).standard_normal((200, d))
+    return (centres[rng.integers(200, size=n)] + 0.6 * rng.standard_normal((n, d))).astype(np.float32)
+
+
+def recall(index, x, xq, k=10):
+    """Return the part of the true k nearest, by inner product, that a search finds."""
+    truth = np.argsort(-(xq @ x.T), axis=1)[:, :k]
+    _, found = index.search(xq, k)
+    return np.mean([len(set(a) & set(b)) / k for a, b in zip(truth.tolist(), found.tolist(), strict=True)])
+
+
+def test_clusters_get_centroids():
+    recipe = choose(clusters(3500), None, 6, l2=True, seed=0)
+
+    assert recipe.stages >= 1
+
+
+def test_gaussian_rows_get_none():
+    x = np.random.default_rng(0).standard_normal((3500, 32)).astype(np.float32)
+
+    assert choose(x, None, 8, l2=False, seed=0).stages == 0
+
+
+@pytest.mark.parametrize("n", [1, 50, 1023])
+def test_few_rows_get_the_plain_recipe(n):
+    assert choose(low_rank_vectors(n, 8), None, 4, l2=False, seed=0) == PLAIN
+
+
+def test_the_same_each_time():
+    x = low_rank_vectors(1100, 16)
+
+    assert choose(x, None, 4, l2=True, seed=3) == choose(x, None, 4, l2=True, seed=3)
+
+
+def test_without_queries_nothing_is_theirs():
+    x = low_rank_vectors(1200, 16)
+
+    assert choose(x, None, 4, l2=False, seed=0).query_share == 0
+
+
+def test_a_trial_measures_recall_of_rows_that_were_not_fitted():
+    x = low_rank_vectors(1500, 16)
+
+    small, large = (HeldOut(x, None, nbytes, l2=False, seed=0).trial(PLAIN) for nbytes in (2, 12))
+
+    assert 0.05 < small.recall < large.recall <= 1
+    assert small.asked == small.recall
+
+
+def out_of_distribution(n, d=32, seed=0):
+    """Return rows with energy in the first columns, queries with theirs in the last."""
+    rng = np.random.default_rng(seed)
+    fall = 0.85 ** np.arange(d)
+    x = (rng.standard_normal((n, d)) * fall).astype(np.float32)
+    xq = (rng.standard_normal((600, d)) * fall[::-1]).astype(np.float32)
+    return x, xq
+
+
+def test_queries_unlike_the_rows_find_more_of_their_neighbours():
+    x, xq = out_of_distribution(3000)
+    found = {}
+    for name, queries in (("plain", None), ("asked", xq[:300])):
+        index = IndexLPLR(32, 2.0, "ip")
+        index.train(x, queries)
+        index.add(x)
+        found[name] = recall(index, x, xq[300:])
+
+    assert found["asked"] > found["plain"] + 0.03
+
+
+def test_queries_like_the_rows_do_no_harm():
+    x = low_rank_vectors(3400, 32)
+    found = {}
+    for name, queries in (("plain", None), ("asked", x[3000:3200])):
+        index = IndexLPLR(32, 1.0, "ip")
+        index.train(x[:3000], queries)
+        index.add(x[:3000])
+        found[name] = recall(index, x[:3000], x[3200:])
+
+    assert found["asked"] > found["plain"] - 0.02
+
+
+@pytest.mark.parametrize("method", ["lplr", "lsvd", "dsvd", "nq"])
+def test_published_methods_know_no_queries(method):
+    with pytest.raises(InputError, match=f"expected queries for auto alone, got them for {method}"):
+        IndexLPLR(8, 4.0, method=method).train(low_rank_vectors(50, 8), low_rank_vectors(5, 8))
+
+
+@pytest.mark.parametrize(
+    ("queries", "message"),
+    [
+        (np.ones((1, 8)), "expected at least two queries, of shape \\(nq, 8\\), got shape \\(1, 8\\)"),
+        (np.ones((0, 8)), "expected at least two queries, of shape \\(nq, 8\\), got shape \\(0, 8\\)"),
+        (np.ones((5, 7)), "expected queries with 8 columns, got 7"),
+        (np.ones(8), "expected at least two queries, of shape \\(nq, 8\\), got shape \\(8,\\)"),
+        (np.full((5, 8), np.nan), "got nan in row 0, column 0 of queries"),
+        ([[1, 2], [3]], "expected queries to be an array of numbers, got rows of different lengths"),
+    ],
+)
+def test_bad_queries(queries, message):
+    with pytest.raises(InputError, match=message):
+        IndexLPLR(8, 4.0).train(low_rank_vectors(50, 8), queries)
