@@ -127,7 +127,7 @@ def test_what_is_no_description(text):
     [
         ("LPLR9", "expected bits to be a number above 0, at most 8, got 9.0"),
         ("LPLR0", "expected bits to be a number above 0, at most 8, got 0.0"),
-        ("LPLR0.01", "expected at least 0.3333 bits for d = 48"),
+        ("LPLR0.01", "expected at least 0.1667 bits for d = 48"),
         ("LPLR49x4", "expected rank to be an integer from 1 to 48, got 49"),
         ("LPLR0x4", "expected rank to be an integer from 1 to 48, got 0"),
         ("LPLR4x9", "expected nbits to be an integer from 1 to 8, got 9"),

