@@ -21,10 +21,10 @@ _NEIGHBOURS = 10
 _POWERS = (1.15, 1.75)  # beside the plain recipe's
 _STAGES = (1, 2, 4)
 _FEW_STAGES = 2  # with which the power is chosen, because more take long
-_SHARES = (0.5, 1.0)  # of the metric, that queries may have
+_SHARES = (0.1, 0.25, 0.5)  # of the metric, that queries may have
 _GAIN_POWERS = (0.5, 0.75, 1.0)
 _WORTH = 0.002  # recall that a further centroid byte must bring, for the time it takes in a scan
-_AWAY = 0.005  # recall that rows may lose as queries where the user's queries gain
+_AWAY = 0.004  # recall that rows may lose as queries where the user's queries gain
 
 PLAIN = Recipe(power=1.45, stages=0)
 """What is taken where rows are too few to choose by."""
@@ -87,6 +87,10 @@ class HeldOut:
         return len(self._A) >= 256 * _ROWS_OF_A_CENTROID and self._nbytes >= stages + 2
 
     def trial(self, recipe: Recipe) -> Trial:
+        """Fit by a recipe and measure it, with the best of the gain powers for rows as queries."""
+        return max(self.trials(recipe), key=lambda one: one.recall)
+
+    def trials(self, recipe: Recipe) -> list[Trial]:
         """Fit by a recipe and measure it, with each of the gain powers."""
         found = fit(self._A, self._metrics(recipe), recipe, self._nbytes, self._seed, self._shapes)
         self._shapes = found.shapes
@@ -96,7 +100,7 @@ class HeldOut:
             gains = (self._lengths / np.maximum(norms, 1e-30)) ** power if recipe.gain_bits else np.ones(len(hats))
             recalls = [_recall(*pair) for pair in zip(self._exact, self._found(hats, gains), strict=True)]
             trials.append(Trial(replace(recipe, gain_power=power), recalls[0], recalls[-1]))
-        return max(trials, key=lambda one: one.asked)
+        return trials
 
     def _reconstruct(self, found: Fit) -> tuple[FloatMatrix, npt.NDArray[np.float64]]:
         """Reconstructions of the rows to find, without gains, and their lengths."""
@@ -121,19 +125,21 @@ class HeldOut:
 
 
 def choose(x: FloatMatrix, queries: FloatMatrix | None, nbytes: int, *, l2: bool, seed: int) -> Recipe:
-    """The recipe of best recall on held-out rows of the sample x (n, d), or on queries (nq, d) where the user has some.
+    """The recipe of best recall on held-out rows of the sample x (n, d).
 
-    One choice after the other: centroid bytes, power of the metric, and, for queries of the user's own, how much of
-    the metric is theirs. Queries must not cost rows as queries more than half a point of recall.
+    One choice after the other: centroid bytes, then the power of the metric. With queries (nq, d) of the user's own,
+    then how much of the metric is theirs, by their recall, which must cost rows as queries next to nothing.
     """
     if len(x) < _FEWEST:
         return PLAIN
     held = HeldOut(x, queries, nbytes, l2=l2, seed=seed)
     best = _with_stages(held, held.trial(PLAIN), [n for n in _STAGES if n <= _FEW_STAGES])
     for power in _POWERS:
-        best = max(best, held.trial(replace(best.recipe, power=power)), key=lambda one: one.asked)
+        best = max(best, held.trial(replace(best.recipe, power=power)), key=lambda one: one.recall)
     if best.recipe.stages == _FEW_STAGES:
         best = _with_stages(held, best, [n for n in _STAGES if n > _FEW_STAGES])
+    if best.recipe.stages > _FEW_STAGES and best.recipe.power != PLAIN.power:  # what centroids take, weighs less
+        best = max(best, held.trial(replace(best.recipe, power=PLAIN.power)), key=lambda one: one.recall)
     return best.recipe if queries is None else _with_queries(held, best).recipe
 
 
@@ -142,19 +148,15 @@ def _with_stages(held: HeldOut, best: Trial, stages: list[int]) -> Trial:
     for count in stages:
         if held.carries(count):
             more = held.trial(replace(best.recipe, stages=count))
-            if more.asked >= best.asked + _WORTH * (count - best.recipe.stages):
+            if more.recall >= best.recall + _WORTH * (count - best.recipe.stages):
                 best = more
     return best
 
 
 def _with_queries(held: HeldOut, best: Trial) -> Trial:
-    """The best trial with a metric that is in part the queries', among those that rows as queries can live with."""
-    least = best.recall - _AWAY
-    for share in _SHARES:
-        other = held.trial(replace(best.recipe, query_share=share))
-        if other.asked > best.asked and other.recall >= least:
-            best = other
-    return best
+    """The best trial for the user's queries with a metric that is in part theirs, unless rows as queries lose by it."""
+    shared = [each for share in _SHARES for each in held.trials(replace(best.recipe, query_share=share))]
+    return max([best, *(one for one in shared if one.recall >= best.recall - _AWAY)], key=lambda one: one.asked)
 
 
 def _recall(exact: npt.NDArray[np.int64], found: npt.NDArray[np.int64]) -> float:
