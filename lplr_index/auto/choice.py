@@ -24,7 +24,7 @@ _FEW_STAGES = 2  # with which the power is chosen, because more take long
 _SHARES = (0.1, 0.25, 0.5)  # of the metric, that queries may have
 _GAIN_POWERS = (0.5, 0.75, 1.0)
 _WORTH = 0.002  # recall that a further centroid byte must bring, for the time it takes in a scan
-_AWAY = 0.004  # recall that rows may lose as queries where the user's queries gain
+_AWAY = 0.005  # recall that rows may lose as queries where the user's queries gain
 
 PLAIN = Recipe(power=1.45, stages=0)
 """What is taken where rows are too few to choose by."""
@@ -155,7 +155,9 @@ def _with_stages(held: HeldOut, best: Trial, stages: list[int]) -> Trial:
 
 def _with_queries(held: HeldOut, best: Trial) -> Trial:
     """The best trial for the user's queries with a metric that is in part theirs, unless rows as queries lose by it."""
-    shared = [each for share in _SHARES for each in held.trials(replace(best.recipe, query_share=share))]
+    powers = sorted({best.recipe.power, PLAIN.power})
+    recipes = [replace(best.recipe, query_share=share, power=power) for share in _SHARES for power in powers]
+    shared = [trial for recipe in recipes for trial in held.trials(recipe)]
     return max([best, *(one for one in shared if one.recall >= best.recall - _AWAY)], key=lambda one: one.asked)
 
 
