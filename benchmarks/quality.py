@@ -38,6 +38,7 @@ from lplr_index.evaluation.contenders import EXACT, OURS
 
 AUTO = f"{OURS}auto"
 GROUPS = ("ours", "peers", "ablations")
+BARS = {0.5: 8.0, 1.0: 9.0, 2.0: 7.0, 4.0: 1.5}  # points of recall@10 that we want to be ahead, by bits
 MOST_QUERIES = 1000
 MORE_BYTES = 1.25  # that a peer may have than ours
 EQUAL_BYTES = 1.005  # what a row adds to a file of blocks is not known better
@@ -104,10 +105,10 @@ class Results:
     def __contains__(self, entry: Entry) -> bool:
         return self._key(entry) in self._entries
 
-    def add(self, entry: Entry) -> None:
-        """Add an entry, in place of an older one on the same thing."""
+    def add(self, *entries: Entry) -> None:
+        """Add entries, in place of older ones on the same things."""
         self._read()
-        self._entries[self._key(entry)] = entry
+        self._entries |= {self._key(entry): entry for entry in entries}
         if self._path:
             with atomic_write(self._path) as stream:
                 stream.write((json.dumps(list(self._entries.values()), indent=0) + "\n").encode())

@@ -1,0 +1,74 @@
+"""docs/quality.md says what was measured."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rich")
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def plots():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(BENCHMARKS)
+        yield importlib.import_module("quality_plots")
+
+
+@pytest.fixture(scope="module")
+def parts(plots):
+    return plots.sections(plots.Measured())
+
+
+def test_the_page_is_what_the_results_say(plots, parts):
+    page = plots.PAGE.read_text("utf-8")
+
+    assert plots.fill(page, parts) == page, "run `python benchmarks/quality_plots.py --write`"
+
+
+def test_leads_are_those_of_the_entries(plots, parts):
+    """Found here once more, without the benchmark's own functions."""
+    entries = [each for each in json.loads(plots.MEASURED.read_text("utf-8")) if "skipped" not in each]
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in parts["leads"].splitlines()[2:]]
+    assert len(lines) > 10
+    for name, bits, nbytes, auto, _, lead, *_ in lines:
+        here = [each for each in entries if each["set"] == name]
+        ours = next(each for each in here if (each["method"], each["bits"]) == ("LPLR auto", float(bits)))
+        most = 1.25 * 1.005 * int(nbytes)
+        peers = [e["recall10"] for e in here if e["group"] == "peers" and e["bytes_per_row"] <= most]
+        assert f"{ours['recall10']:.3f}" == auto.strip("*")
+        assert f"{100 * (ours['recall10'] - max(peers)):+.1f}" == lead
+
+
+def test_every_budget_behind_its_peer_is_named(parts):
+    behind = {
+        (cells[0].strip(), cells[1].strip())
+        for cells in (line.strip("|").split("|") for line in parts["leads"].splitlines()[2:])
+        if float(cells[5]) <= -0.1
+    }
+    said = {
+        (name.strip(), bits)
+        for bits, names in re.findall(
+            r"^\* ([\d.]+) bits?, .*Behind the peer on (.*)\.$", parts["misses"], re.MULTILINE
+        )
+        for name in names.split(",")
+    }
+
+    assert behind <= said
+
+
+def test_a_page_without_the_place_is_refused(plots):
+    with pytest.raises(SystemExit, match=r"one place for leads in quality\.md, got 0"):
+        plots.fill("no markers", {"leads": "| a |"})
+
+
+def test_the_pictures_are_there(plots):
+    drawn = re.findall(r"\(images/([^)]+)\)", plots.PAGE.read_text("utf-8"))
+
+    assert drawn
+    assert all((plots.IMAGES / name).stat().st_size > 10_000 for name in drawn)
