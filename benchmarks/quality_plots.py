@@ -80,6 +80,10 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def _budget(bits: float) -> str:
+    return "1 bit" if bits == 1 else f"{bits:g} bits"
+
+
 def _leads(measured: Measured) -> str:
     rows = []
     for name, bits, pair in measured.comparisons():
@@ -114,7 +118,7 @@ def _misses(measured: Measured) -> str:
             continue
         behind = [name for name, lead in leads.items() if lead < 0]
         short = [f"{name} ({lead:+.1f})" for name, lead in leads.items() if lead < bar]
-        line = f"* {bits:g} bit{'' if bits == 1 else 's'}, bar {bar:+g}: "
+        line = f"* {_budget(bits)}, bar {bar:+g}: "
         line += f"mean {np.mean([*leads.values()]):+.1f}, worst {min(leads.values()):+.1f}. "
         line += f"Missed on {len(short)} of {len(leads)} sets: {', '.join(short)}. " if short else "Met on every set. "
         lines.append(line + (f"Behind the peer on {', '.join(behind)}." if behind else "Never behind."))
@@ -143,18 +147,24 @@ def _ceilings(measured: Measured) -> str:
             if bound is None or name not in measured.by_set:
                 continue
             pair = Comparison.of(measured.by_set[name], bits)
-            same = pair.auto is not None and _same_size(pair.auto, bound)
-            auto = "-" if pair.auto is None else f"{pair.auto['recall10']:.3f}" if same else "(more rows)"
-            asked = pair.peer["recall10"] + bar / 100 if same and pair.peer else None
-            said = "" if asked is None else f"{asked:.3f}" + (" (beyond)" if asked > bound["recall10"] else "")
-            peer = f"{pair.peer['recall10']:.3f}" if same and pair.peer else "-"
-            rows.append([name, f"{bound['n']:,}", f"{bits:g}", f"{bound['recall10']:.3f}", auto, peer, said or "-"])
+            n, asked = measured.by_set[name][0]["n"], pair.peer["recall10"] + bar / 100 if pair.peer else None
+            said = "-" if asked is None else f"{asked:.3f}" + (" (beyond)" if asked > bound["recall10"] else "")
+            rows.append(
+                [
+                    name,
+                    f"{n:,}" if _same_size(n, bound) else f"{n:,} (bound: {bound['n']:,})",
+                    f"{bits:g}",
+                    f"{bound['recall10']:.3f}",
+                    *("-" if each is None else f"{each['recall10']:.3f}" for each in pair),
+                    said,
+                ]
+            )
     return _table(["set", "rows", "bits", "recall@10 at the bound", "auto", "best peer", "what the bar asks"], rows)
 
 
-def _same_size(entry: Entry, bound: dict[str, Any]) -> bool:
+def _same_size(n: int, bound: dict[str, Any]) -> bool:
     """Whether as many rows are indexed, but for an odd one: among fewer, neighbours are found more easily."""
-    return abs(entry["n"] - bound["n"]) <= 1
+    return abs(n - bound["n"]) <= 1
 
 
 def _distortions(measured: Measured) -> str:
@@ -209,7 +219,7 @@ def _ablations(measured: Measured) -> str:
         else:
             rows.append([variant, *("-" if got is None else f"{100 * (got - usual):+.1f}" for usual, got in found)])
     rows.sort(key=lambda row: row[0] != "the usual recipe: recall@10")
-    table = _table(["variant", *(f"{name}, {bits:g} bits" for name, bits in columns)], rows)
+    table = _table(["variant", *(f"{name}, {_budget(bits)}" for name, bits in columns)], rows)
     return (
         "## One part changed at a time\n\n"
         "Points of recall@10 more or less than the usual recipe, which is not `auto` itself: `auto` chooses the power "
@@ -253,7 +263,7 @@ def _draw_recall(measured: Measured) -> None:
         if ours:
             panel.plot(*zip(*ours, strict=True), "o-", color=OURS_COLOUR, linewidth=2.2, markersize=5, label="auto")
         bounds = [measured.ceiling(name, bits) for bits in BARS]
-        bound = [(each["bits"], each["recall10"]) for each in bounds if each and _same_size(entries[0], each)]
+        bound = [(each["bits"], each["recall10"]) for each in bounds if each and _same_size(entries[0]["n"], each)]
         if bound:
             panel.plot(*zip(*bound, strict=True), ":", color=BOUND_COLOUR, label="rate-distortion bound (Gaussian)")
         panel.set_title(f"{name}, d = {d}", loc="left", fontsize=9)

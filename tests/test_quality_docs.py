@@ -72,3 +72,17 @@ def test_the_pictures_are_there(plots):
 
     assert drawn
     assert all((plots.IMAGES / name).stat().st_size > 10_000 for name in drawn)
+
+
+def test_ablations_are_told_once_they_are_measured(plots):
+    measured = plots.Measured()
+    about = {"group": "ablations", "bits": 1.0}
+    of = {"no gain": 0.5, "usual": 0.625}
+    measured.by_set = {"newsgroups": []}
+    assert not plots._ablations(measured)
+
+    measured.by_set = {"newsgroups": [about | {"method": method, "recall10": recall} for method, recall in of.items()]}
+    lines = plots._ablations(measured).splitlines()
+
+    assert lines[-4] == "| variant | newsgroups, 1 bit |"
+    assert lines[-2:] == ["| the usual recipe: recall@10 | 0.625 |", "| no gain | -12.5 |"]
