@@ -122,6 +122,16 @@ def _misses(measured: Measured) -> str:
         line += f"mean {np.mean([*leads.values()]):+.1f}, worst {min(leads.values()):+.1f}. "
         line += f"Missed on {len(short)} of {len(leads)} sets: {', '.join(short)}. " if short else "Met on every set. "
         lines.append(line + (f"Behind the peer on {', '.join(behind)}." if behind else "Never behind."))
+    alone = [
+        f"{name} at {_budget(bits)}"
+        for name, bits, pair in measured.comparisons()
+        if not any(
+            "RQ" in each["method"] and pair.auto["bytes_per_row"] == each["bytes_per_row"]
+            for each in measured.by_set[name]
+        )
+    ]
+    if alone:
+        lines.append(f"* Leads without RQ of the same bytes among the peers, which may flatter: {', '.join(alone)}.")
     votes = [
         (name, pair.vote_lead) for name, b, pair in measured.comparisons() if b == 1 and pair.vote_lead is not None
     ]
