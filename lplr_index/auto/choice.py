@@ -18,6 +18,7 @@ _FEWEST = 1024  # rows to choose by; with fewer the plain recipe is taken
 _FIT_ROWS, _BASE_ROWS, _QUERY_ROWS = 16384, 6144, 2048  # at most, of a trial
 _ROWS_OF_A_CENTROID = 8  # fewer training rows than this times 256 carry no centroids
 _NEIGHBOURS = 10
+_TOGETHER = 128  # queries whose scores are in memory at a time
 _POWERS = (1.15, 1.75)  # beside the plain recipe's
 _STAGES = (1, 2, 4)
 _FEW_STAGES = 2  # with which the power is chosen, because more take long
@@ -115,12 +116,16 @@ class HeldOut:
         lengths = (np.square(rows, dtype=np.float64).sum(axis=1) * gains**2).astype(np.float32)
         found = []
         for number, xq in enumerate(self._queries):
-            scores = table(xq)
-            if self._l2:
-                scores = 2 * scores - lengths
-            if number == 0:
-                np.fill_diagonal(scores, -np.inf)
-            found.append(np.argpartition(-scores, min(_NEIGHBOURS, len(rows)) - 1, axis=1)[:, :_NEIGHBOURS])
+            parts = []
+            for first in range(0, len(xq), _TOGETHER):
+                scores = table(xq[first : first + _TOGETHER])
+                if self._l2:
+                    scores = 2 * scores - lengths
+                if number == 0:
+                    np.fill_diagonal(scores[:, first:], -np.inf)
+                best = np.argpartition(-scores, min(_NEIGHBOURS, len(rows)) - 1, axis=1)
+                parts.append(best[:, :_NEIGHBOURS].copy())
+            found.append(np.concatenate(parts))
         return found
 
 
