@@ -427,13 +427,13 @@ def test_the_gain_keeps_lengths(metric, kind):
     index.add(x)
 
     lengths = np.linalg.norm(index.reconstruct_n(), axis=1)
-    codes = naive.rows_of(index)
-    gains = codes[:, index.model.codec.nibbles // 2]
-    per_step = lengths / gains
-    assert (gains > 0).all()
-    inside = gains < 255
-    assert inside.mean() > 0.995
-    assert (np.abs(lengths - np.linalg.norm(x, axis=1))[inside] <= 0.501 * per_step[inside]).all()
+    gain = index.model.gain
+    held = gain.decode(index.model.gain_codes(naive.rows_of(index)))
+    wanted = gain.wanted(np.linalg.norm(x, axis=1) / (lengths / held))
+    inside = (wanted >= gain.least + gain.step) & (wanted <= gain.most)
+    assert (held > 0).all()
+    assert inside.mean() > 0.95
+    assert (np.abs(held - wanted)[inside] <= 0.51 * gain.step).all()
 
 
 @pytest.mark.parametrize("bits", [2.0, 4.0])
