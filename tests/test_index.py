@@ -875,7 +875,7 @@ BAD_ARGUMENTS = {
     "bits many": ({"bits": 8.1}, "expected bits to be a number above 0, at most 8, got 8.1"),
     "bits text": ({"bits": "1"}, "expected bits to be a number above 0, at most 8, got '1'"),
     "bits bool": ({"bits": True}, "expected bits to be a number above 0, at most 8, got True"),
-    "bits few": ({"bits": 0.2}, r"expected at least 0.3333 bits for d = 48 \(2 bytes a row\), got 0.2"),
+    "bits few": ({"bits": 0.1}, r"expected at least 0.1667 bits for d = 48 \(1 bytes a row\), got 0.1"),
     "metric": ({"metric": "hamming"}, "expected metric 'cosine', 'ip' or 'l2' .*, got 'hamming'"),
     "metric number": ({"metric": 23}, "expected metric 'cosine', 'ip' or 'l2' .*, got 23"),
     "metric none": ({"metric": None}, "expected metric 'cosine', 'ip' or 'l2' .*, got None"),
