@@ -206,3 +206,10 @@ def unit_rows(x: FloatMatrix) -> tuple[FloatMatrix, npt.NDArray[np.float64]]:
     norms = np.sqrt(np.square(x, dtype=np.float64).sum(axis=1))
     units = np.divide(x, norms[:, None], out=np.zeros(x.shape), where=norms[:, None] > 0)
     return units.astype(np.float32), norms
+
+
+def some_rows(x: npt.NDArray[Any], most: int, seed: int | np.random.Generator) -> npt.NDArray[Any]:
+    """At most ``most`` rows of x (n, ...), a seeded choice over all of it, in their order; x where it has no more."""
+    if len(x) <= most:
+        return x
+    return np.ascontiguousarray(x[np.sort(np.random.default_rng(seed).choice(len(x), most, replace=False))])

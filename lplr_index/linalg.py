@@ -21,7 +21,7 @@ Float64Array = npt.NDArray[np.float64]
 RESOLUTION = 4.0 * float(np.finfo(np.float32).eps)
 """Singular values below this fraction of the largest count as zero."""
 
-_BLOCK_ENTRIES = 1 << 22  # 32 MiB in float64
+_BLOCK_ENTRIES = 1 << 19  # 4 MiB in float64
 
 
 def single_threaded() -> threadpool_limits:
@@ -34,7 +34,7 @@ def single_threaded() -> threadpool_limits:
 
 
 def row_blocks(n: int, width: int) -> Iterator[slice]:
-    """Yield slices that cover ``n`` rows of ``width`` numbers in blocks of at most 32 MiB of float64."""
+    """Yield slices that cover ``n`` rows of ``width`` numbers in blocks of at most 4 MiB of float64."""
     rows = max(1, _BLOCK_ENTRIES // max(1, width))
     for start in range(0, n, rows):
         yield slice(start, min(start + rows, n))
@@ -52,6 +52,12 @@ def project(A: FloatMatrix, encoder: npt.NDArray[np.floating]) -> FloatMatrix:
         for rows in row_blocks(len(A), A.shape[1]):
             out[rows] = A[rows].astype(np.float64) @ wide
     return out
+
+
+def column_energies(A: npt.NDArray[np.floating]) -> Float64Array:
+    """Return the mean squares (d,) of the columns of A (n, d), in float64."""
+    sums: Float64Array = np.einsum("ij,ij->j", A, A, dtype=np.float64)
+    return sums / max(len(A), 1)
 
 
 def gram(A: FloatMatrix) -> Float64Array:

@@ -9,11 +9,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from lplr_index.arrays import as_integer
 
 Result = TypeVar("Result")
+Rows = npt.NDArray[Any]
 
 _pools: dict[int, ThreadPoolExecutor] = {}
 
@@ -46,6 +51,22 @@ def run(tasks: Iterable[Callable[[], Result]], threads: int) -> list[Result]:
     if pool is None:
         pool = _pools.setdefault(threads, ThreadPoolExecutor(threads, thread_name_prefix="lplr_index"))
     return list(pool.map(lambda task: task(), todo))
+
+
+def by_rows(function: Callable[[Rows], Rows], y: Rows, rows: int = 4096) -> Rows:
+    """What the function makes of each row of y (n, ...), by blocks of rows on all threads.
+
+    Not for functions that use this pool themselves: its threads would wait for each other.
+    """
+    first = function(y[:rows])
+    out = np.empty((len(y), *first.shape[1:]), first.dtype)
+    out[:rows] = first
+
+    def fill(start: int) -> None:
+        out[start : start + rows] = function(y[start : start + rows])
+
+    run([partial(fill, start) for start in range(rows, len(y), rows)], available())
+    return out
 
 
 def _forget() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lplr_index.arrays import FloatMatrix
+from lplr_index.arrays import FloatMatrix, some_rows
 from lplr_index.auto import Metrics, Recipe, choose, fit
 from lplr_index.codecs import ScalarCodec
 from lplr_index.errors import InputError
@@ -127,7 +127,4 @@ def sample_rows(x: npt.NDArray[Any], seed: int) -> npt.NDArray[Any]:
     """
     if not (x.ndim and len(x)):
         raise InputError("expected at least one row to train on, got none")
-    if len(x) <= TRAIN_ROWS:
-        return x
-    chosen = np.random.default_rng(seed).choice(len(x), TRAIN_ROWS, replace=False)
-    return np.ascontiguousarray(x[np.sort(chosen)])
+    return some_rows(x, TRAIN_ROWS, seed)

@@ -42,6 +42,10 @@ class StagedCodec:
         return self.book.shape[2]
 
     @property
+    def column_bits(self):
+        return np.full(self.m, 4 * self.nibbles / self.m)
+
+    @property
     def nibbles(self):
         return len(self.book)
 

@@ -434,10 +434,11 @@ def test_info_says_what_is_in_the_file(folder, capsys):
     assert facts["file_bytes"] == size == facts["fixed_bytes"] + 1000 * 6
     assert facts["compression"] == 1000 * 48 * 4 / size
     assert facts["training"] == index.model.digest
-    columns = {int(bits): count for bits, count in facts["columns_by_bits"].items()}
+    columns = {float(bits): count for bits, count in facts["columns_by_bits"].items()}
     assert sum(columns.values()) == facts["rank"] == index.model.codec.m
-    assert sum(bits * count for bits, count in columns.items()) <= 8 * 5
-    for said in ("1,000", "cosine", "auto", "bytes a row   6", f"{size:,}", index.model.digest):
+    spent = sum(bits * count for bits, count in columns.items())
+    assert spent + 8 * facts["centroid_bytes"] + facts["gain_bits"] == pytest.approx(8 * 6, rel=0.01)
+    for said in ("1,000", "cosine", "auto", "bytes a row   6", f"{size:,}", index.model.digest, "gain          4 bits"):
         assert said in text
 
 

@@ -89,32 +89,6 @@ def test_tally_counts_pairs_and_adds_up_columns(rng):
             np.testing.assert_allclose(sums[j, 1, v], y[before == v, j].sum(dtype=float), atol=1e-9)
 
 
-@pytest.mark.parametrize("keep", [1, 3, 8])
-@pytest.mark.parametrize("whole", [False, True])
-def test_nearest_words_in_order(rng, keep, whole):
-    dots, squares = rng.standard_normal((40, 30)).astype(np.float32), rng.random(30).astype(np.float32)
-    if whole:
-        dots, squares = np.rint(dots), np.rint(2 * squares)
-    cost, words = np.empty((40, keep)), np.empty((40, keep), np.int64)
-
-    trellis.nearest(dots, squares, cost, words)
-
-    every = squares.astype(float) - 2.0 * dots.astype(float)
-    expected = np.argsort(every, axis=1, kind="stable")[:, :keep]
-    np.testing.assert_array_equal(words, expected)
-    np.testing.assert_array_equal(cost, np.take_along_axis(every, expected, axis=1))
-
-
-def test_rows_are_added_to_their_words(rng):
-    y, words = rng.standard_normal((90, 5)).astype(np.float32), rng.integers(0, 7, (90, 1))
-    sums = np.ones((8, 5))
-
-    trellis.add_rows(y, words, sums)
-
-    expected = np.stack([1 + y[words[:, 0] == w].sum(axis=0, dtype=float) for w in range(8)])
-    np.testing.assert_allclose(sums, expected, atol=1e-12)
-
-
 @pytest.mark.parametrize("n", [0, 1])
 def test_no_steps_and_no_rows(rng, n):
     empty = Chain(np.zeros(0, np.uint16), np.zeros((0, 2, 16), np.float32))

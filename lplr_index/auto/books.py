@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from lplr_index.arrays import FloatMatrix
 from lplr_index.codecs import Chain
-from lplr_index.linalg import single_threaded
+from lplr_index.linalg import column_energies, single_threaded
+from lplr_index.threads import by_rows
 
 SIZES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32)  # columns of a group
 
@@ -49,7 +50,7 @@ def measure_shapes(y: FloatMatrix, seed: int) -> dict[int, Shape]:
     distortion is what bits are allocated by. Sizes for which there are fewer than two groups are left out.
     """
     rows = y[:_SHAPE_ROWS]
-    spread = np.sqrt(np.square(rows, dtype=np.float64).mean(axis=0))
+    spread = np.sqrt(column_energies(rows))
     unit = np.ascontiguousarray(rows[:, spread > 0] / spread[spread > 0], np.float32)
     shapes = {}
     with single_threaded():
@@ -70,7 +71,7 @@ def _measure_shape(y: FloatMatrix, size: int, seed: int) -> Shape:
     error = 1.0
     for turn in range(_SHAPE_ROUNDS + 1):
         chain = Chain(sizes, _first_alone(np.tile(book, (steps, 1, 1)), size))
-        nibbles = chain.encode(y)
+        nibbles = by_rows(chain.encode, y)
         if turn == _SHAPE_ROUNDS:
             error = float(np.square(y - chain.decode(nibbles), dtype=np.float64).mean())
             break
@@ -100,14 +101,14 @@ def train_chain(
     """
     if not len(sizes):
         return Chain(sizes, np.zeros((0, 2, 16), np.float32))
-    spread = np.sqrt(np.square(y, dtype=np.float64).mean(axis=0))
+    spread = np.sqrt(column_energies(y))
     book = np.concatenate([shapes[int(size)].book for size in sizes]) * spread[:, None, None]
     group = np.repeat(np.arange(len(sizes)), sizes)
     alone = len(book) if window == 4 else int(sizes[0])
     with single_threaded():
         for _ in range(rounds):
             chain = Chain(sizes, _first_alone(book, alone))
-            pairs, sums = _tally(chain, y, chain.encode(y))
+            pairs, sums = _tally(chain, y, by_rows(chain.encode, y))
             book = _solve(pairs, sums, book, group, coupled=window == 8)
     return Chain(sizes, _first_alone(book, alone))
 

@@ -7,22 +7,27 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from lplr_index.arrays import FloatMatrix
-from lplr_index.codecs.trellis import CENTROIDS, gather, nearest_centroids
-from lplr_index.linalg import single_threaded
+from lplr_index.arrays import FloatMatrix, some_rows
+from lplr_index.basis import energy_basis
+from lplr_index.codecs import Centroids
+from lplr_index.codecs.centroids import CENTROIDS
+from lplr_index.linalg import column_energies, single_threaded
 from lplr_index.products import Product
-from lplr_index.threads import available, run
+from lplr_index.threads import available, by_rows, run
 
-_CHOICES = 3  # of the stages before, for each row, that a stage is trained on
-_ROUNDS = 8  # of k-means
-_WORK = 4e10  # multiplications of a stage, which limit its rows
+_CHOICES = 2  # of the stages before, for each row, that a stage is trained on
+_STEPS, _ROUNDS = 10, 5  # of k-means: widths, and turns at each
+_LAST = 4  # steps that see all rows
+_FEW = 16384  # rows that the steps before them see
+_MOST = 65536  # rows of a stage, each choice counted
 _REFITS = 1  # of all stages together
-_CHUNK = 4096  # rows of a task
-_PRIOR = 2.0  # rows that the old centroid counts for in a refit
+_PRIOR = 30.0  # rows that the old centroid counts for in a refit
+_COLUMNS = 64  # of a task
+_LEAST = 1e-300  # of what is divided by
 
 
-def train_stages(y: FloatMatrix, stages: int, seed: int) -> npt.NDArray[np.float32]:
-    """Centroids (stages, 256, m) float32 for rows y (n, m).
+def train_stages(y: FloatMatrix, stages: int, seed: int) -> Centroids:
+    """Centroids for rows y (n, m).
 
     Rows should be several times 256; where there are fewer than 256, words stay unused.
 
@@ -33,82 +38,112 @@ def train_stages(y: FloatMatrix, stages: int, seed: int) -> npt.NDArray[np.float
     miss (Liu, Lu & Hua 2015 train residual quantizers like this, and so does faiss). In the end all stages are refitted
     together by least squares to the words that the search chooses.
     """
-    found = np.zeros((0, CENTROIDS, y.shape[1]), np.float32)
+    found = Centroids(np.zeros((0, CENTROIDS, y.shape[1]), np.float32))
     if not stages:
         return found
-    most = int(_WORK / (_ROUNDS * CENTROIDS * y.shape[1]))
-    rows = _some(y, most, np.random.default_rng(seed))
     for stage in range(stages):
         rng = np.random.default_rng([seed, stage])
-        part = _some(rows, most // _CHOICES, rng) if stage else rows
-        words = nearest_centroids(part, found, _CHOICES)
-        choices = words.shape[1]
-        rest = np.repeat(part, choices, axis=0) - gather(found, words.reshape(len(part) * choices, stage))
-        found = np.concatenate([found, k_means(rest, rng)[None]])
+        part = some_rows(y, _MOST // (_CHOICES if stage else 1), rng)
+        words = k_means(by_rows(partial(_left_by_choices, found), part).reshape(-1, y.shape[1]), rng)
+        found = Centroids(np.concatenate([found.table, words[None]]))
     for _ in range(_REFITS if stages > 1 else 0):
-        found = _refit(rows, nearest_centroids(rows, found)[:, 0], found)
+        found = _refit(y, by_rows(found.encode, y), found)
     return found
+
+
+def _left_by_choices(centroids: Centroids, y: FloatMatrix) -> FloatMatrix:
+    """What the best few choices of centroids leave of rows y (n, m), (n, choices, m)."""
+    words = centroids.choices(y, _CHOICES)
+    sums = centroids.decode(words.reshape(len(y) * words.shape[1], centroids.stages)).reshape(*words.shape[:2], y.shape[1])
+    return np.subtract(y[:, None], sums, out=sums)
 
 
 def k_means(y: FloatMatrix, rng: np.random.Generator) -> npt.NDArray[np.float32]:
     """256 centroids (256, m) float32 for rows y (n, m): Lloyd's iteration from rows chosen at random.
 
-    A centroid that loses all its rows moves beside one of those that have most, as in faiss.
+    Notes
+    -----
+    The first turns see only the directions of most energy, and each step more of them (as faiss trains residual
+    quantizers): what stages leave is nearly Gaussian, where a start in all directions at once ends in a poor optimum.
+    A centroid that loses all its rows moves beside one of those that have most, as in faiss. In the end centroids
+    shrink by what chance gave them, see ``_shrunk``.
     """
-    from lplr_index.kernels import trellis as kernel
-
-    words = np.zeros((CENTROIDS, y.shape[1]), np.float32)
-    start = rng.permutation(len(y))[:CENTROIDS]
-    words[: len(start)] = y[start]
-    for _ in range(_ROUNDS):
-        found = _nearest(y, words)
-        sums = np.zeros((CENTROIDS, y.shape[1]))
-        kernel.add_rows(y, found, sums)
-        counts = np.bincount(found[:, 0], minlength=CENTROIDS)
-        words = (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
-        crowded = np.argsort(-counts, kind="stable")
-        for rank, empty in enumerate(np.flatnonzero(counts == 0)):
-            words[empty] = words[crowded[rank % CENTROIDS]] * np.float32(1 + 1 / 1024)
-    return words
-
-
-def _nearest(y: FloatMatrix, words: FloatMatrix) -> npt.NDArray[np.int64]:
-    """The nearest word (n, 1) of each row of y (n, m)."""
-    from lplr_index.kernels import trellis as kernel
-
-    squares = np.square(words, dtype=np.float64).sum(axis=1).astype(np.float32)
-    product = Product(np.ascontiguousarray(words.T))
-    found = np.empty((len(y), 1), np.int64)
-
-    def find(rows: slice) -> None:
-        kernel.nearest(product(y[rows]), squares, np.empty((len(y[rows]), 1)), found[rows])
-
-    run([partial(find, slice(at, at + _CHUNK)) for at in range(0, len(y), _CHUNK)], available())
-    return found
+    _, basis = energy_basis(y, y.shape[1], 0)
+    y, m = by_rows(Product(basis), y), basis.shape[1]
+    order = rng.permutation(len(y))
+    few, words = y[np.sort(order[:_FEW])], np.zeros((CENTROIDS, m), np.float32)
+    words[: len(order)] = y[order[:CENTROIDS]]
+    for step in range(1, _STEPS + 1):
+        width = int(np.ceil(m ** (step / _STEPS)))
+        seen = np.ascontiguousarray((y if step > _STEPS - _LAST else few)[:, :width])
+        for _ in range(_ROUNDS):
+            sums, counts = _sums(seen, _nearest(seen, words[:, :width]))
+            words[:, :width] = sums / np.maximum(counts, 1)[:, None]
+            crowded = np.argsort(-counts, kind="stable")
+            for rank, empty in enumerate(np.flatnonzero(counts == 0)):
+                words[empty] = words[crowded[rank % CENTROIDS]] * np.float32(1 + 1 / 1024)
+    return _shrunk(y, words) @ basis.T
 
 
-def _refit(y: FloatMatrix, words: npt.NDArray[np.int64], centroids: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _nearest(y: FloatMatrix, words: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """The nearest word (n,) of each row of y (n, m)."""
+    halves = np.square(words, dtype=np.float64).sum(axis=1).astype(np.float32) / 2
+
+    def find(part: FloatMatrix) -> npt.NDArray[np.int64]:
+        scores = part @ words.T
+        scores -= halves
+        best: npt.NDArray[np.int64] = scores.argmax(axis=1)
+        return best
+
+    with single_threaded():
+        return by_rows(find, y, 1024)
+
+
+def _shrunk(y: FloatMatrix, words: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Centroids (256, m) nearer to zero by what chance alone makes of means of so few rows of y (n, m).
+
+    Empirical Bayes: a column whose centroids differ by no more than means of random rows would, says nothing.
+    """
+    chosen = _nearest(y, words)
+    counts = np.bincount(chosen, minlength=CENTROIDS)[:, None]
+    rest = words[chosen]
+    noise = column_energies(np.subtract(y, rest, out=rest))
+    spread = (counts * np.square(words, dtype=np.float64)).sum(axis=0) / len(y)
+    signal = np.maximum(spread - noise * CENTROIDS / len(y), 0)
+    shrink = signal / np.maximum(signal + noise / np.maximum(counts, 1), _LEAST)
+    shrunk: FloatMatrix = (words * shrink).astype(np.float32)
+    return shrunk
+
+
+def _sums(y: FloatMatrix, words: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """For each word, the sum (256, m) and the number (256,) of the rows of y (n, m) that have it, by words (n,)."""
+    from lplr_index.kernels import centroids as kernel
+
+    def add(columns: slice) -> npt.NDArray[np.float64]:
+        sums = np.zeros((CENTROIDS, len(range(y.shape[1])[columns])))
+        kernel.add_rows(y[:, columns], words, sums)
+        return sums
+
+    parts = run([partial(add, slice(at, at + _COLUMNS)) for at in range(0, y.shape[1], _COLUMNS)], available())
+    return np.concatenate(parts, axis=1), np.bincount(words, minlength=CENTROIDS)
+
+
+def _refit(y: FloatMatrix, words: npt.NDArray[np.uint8], old: Centroids) -> Centroids:
     """The centroids of least squared error for rows y (n, m) and the words (n, stages) that they have.
 
     The least squares of LPLR's last step, with L the rows' one-hot words and R all centroids; a small ridge keeps
     centroids there that few rows use.
     """
-    from lplr_index.kernels import trellis as kernel
-
-    stages, count, m = centroids.shape
-    normal, sums = np.zeros((stages, count, stages, count)), np.zeros((stages, count, m))
+    stages, count, m = old.table.shape
+    wide = words.astype(np.int64)
+    together = np.zeros((stages, count, stages, count))
     for s in range(stages):
-        kernel.add_rows(y, np.ascontiguousarray(words[:, s : s + 1]), sums[s])
         for u in range(stages):
-            together = np.bincount(words[:, s] * count + words[:, u], minlength=count * count)
-            normal[s, :, u] = together.reshape(count, count)
-    old = centroids.reshape(stages * count, m).astype(np.float64)
-    square = normal.reshape(stages * count, stages * count)
+            pairs = np.bincount(wide[:, s] * count + wide[:, u], minlength=count * count)
+            together[s, :, u] = pairs.reshape(count, count)
+    square = together.reshape(stages * count, stages * count)
+    sums = np.concatenate([_sums(y, np.ascontiguousarray(chosen))[0] for chosen in words.T])
+    table = old.table.reshape(stages * count, m).astype(np.float64)
     with single_threaded():
-        step = np.linalg.solve(square + _PRIOR * np.eye(len(square)), sums.reshape(old.shape) - square @ old)
-    return (old + step).astype(np.float32).reshape(centroids.shape)
-
-
-def _some(y: FloatMatrix, most: int, rng: np.random.Generator) -> FloatMatrix:
-    """At most ``most`` rows of y (n, m), chosen at random."""
-    return y if len(y) <= most else np.ascontiguousarray(y[rng.choice(len(y), most, replace=False)])
+        table += np.linalg.solve(square + _PRIOR * np.eye(len(square)), sums - square @ table)
+    return Centroids(table.astype(np.float32).reshape(old.table.shape))

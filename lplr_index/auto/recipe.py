@@ -20,16 +20,17 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from lplr_index.arrays import FloatMatrix
+from lplr_index.arrays import FloatMatrix, some_rows
 from lplr_index.auto.books import SIZES, Shape, measure_shapes, train_chain
 from lplr_index.auto.centroids import train_stages
 from lplr_index.auto.shares import Option, Shares, share_nibbles
 from lplr_index.basis import energy_basis, right_inverse
 from lplr_index.codecs import ScalarCodec
-from lplr_index.codecs.trellis import TrellisCodec, gather, nearest_centroids
-from lplr_index.linalg import least_squares, single_threaded
+from lplr_index.codecs.trellis import TrellisCodec
+from lplr_index.linalg import column_energies, least_squares, single_threaded
 from lplr_index.lloyd import lloyd_max
 from lplr_index.products import Product
+from lplr_index.threads import by_rows
 
 _MANY = 16  # rows a coordinate, from which a sample's energies are taken as they are
 _MOST = 4.0  # energies are corrected by at most
@@ -125,11 +126,12 @@ def fit(
         Where they have been measured on rows like these already.
     """
     nibbles = 2 * (nbytes - recipe.stages) - (recipe.gain_bits == 4)
-    weighed = Product(as_half(metric))(A)
+    weighed = by_rows(Product(as_half(metric)), A)
     centroids = train_stages(weighed, recipe.stages, seed)
-    rest = weighed - gather(centroids, nearest_centroids(weighed, centroids)[:, 0])
-    energies, basis = energy_basis(rest, min(weighed.shape[1], nibbles * max(SIZES)), seed)
-    y = Product(basis)(rest)
+    rest = by_rows(centroids.left, weighed)
+    del weighed  # as large as the sample
+    energies, basis = energy_basis(rest, min(rest.shape[1], nibbles * max(SIZES)), seed)
+    y = by_rows(Product(basis), rest)
     shapes = shapes or _shapes(y, seed)
     options = _even(shapes, len(energies) / nibbles) if recipe.even else _options(y, shapes)
     shares = share_nibbles(honest_energies(rest, energies, seed), options, nibbles)
@@ -138,7 +140,7 @@ def fit(
     order = np.concatenate([coded, tail if recipe.stages else tail[:0]])
     with single_threaded():
         R = as_half(np.linalg.pinv(metric @ basis[:, order].astype(np.float64)))
-    codec = _train_codec(y[:, order], centroids @ basis[:, order], shares, shapes, recipe, nbytes, seed)
+    codec = _train_codec(y[:, order], centroids.table @ basis[:, order], shares, shapes, recipe, nbytes, seed)
     if not recipe.refit:
         return Fit(R, None, codec, shapes)
     encoder = right_inverse(R)
@@ -160,7 +162,7 @@ def _train_codec(
     first, last = len(shares.scalar), len(shares.scalar) + len(shares.chained)
     rows = some_rows(y, _TRAIN_ROWS, seed)
     levels = [lloyd_max(rows[:, j], int(bits)) for j, bits in enumerate(shares.bits)]
-    spread = np.sqrt(np.square(rows, dtype=np.float64).mean(axis=0))
+    spread = np.sqrt(column_energies(rows))
     chain = train_chain(np.ascontiguousarray(rows[:, first:last]), shares.sizes, shapes, recipe.rounds, recipe.window)
     return TrellisCodec.build(
         centroids=centroids,
@@ -192,7 +194,7 @@ def honest_energies(rest: FloatMatrix, energies: npt.NDArray[np.float64], seed: 
     if len(rest) < 2 or len(rest) >= _MANY * rest.shape[1]:
         return energies
     found, basis = energy_basis(np.ascontiguousarray(rest[::2]), len(energies), seed)
-    others = np.square(Product(basis)(np.ascontiguousarray(rest[1::2])), dtype=np.float64).mean(axis=0)
+    others = column_energies(Product(basis)(np.ascontiguousarray(rest[1::2])))
     count = min(len(energies), len(found))
     ratio = np.divide(others, found, out=np.ones_like(found), where=found > 0)[:count]
     corrected = energies.copy()
@@ -217,7 +219,7 @@ def _options(y: FloatMatrix, shapes: dict[int, Shape]) -> list[Option]:
     """Ways to code columns, with the distortion each has on columns of unit variance like those of y (n, m)."""
     options = [Option(size, 1, 0, shape.distortion) for size, shape in shapes.items()]
     rows = y[:_SCALAR_ROWS, : max(1, _SCALAR_VALUES // min(len(y), _SCALAR_ROWS))].astype(np.float64)
-    spread = np.sqrt(np.square(rows).mean(axis=0))
+    spread = np.sqrt(column_energies(rows))
     values = (rows[:, spread > 0] / spread[spread > 0]).reshape(-1).astype(np.float32)
     for bits, columns, nibbles in _SCALAR:
         if len(values):
@@ -231,13 +233,6 @@ def _even(shapes: dict[int, Shape], columns: float) -> list[Option]:
     """The one size of group that gives about ``columns`` columns to every nibble."""
     size = min(shapes, key=lambda one: abs(one - columns))
     return [Option(size, 1, 0, shapes[size].distortion)]
-
-
-def some_rows(y: FloatMatrix, most: int, seed: int) -> FloatMatrix:
-    """At most ``most`` rows of y (n, m), a seeded choice in their order."""
-    if len(y) <= most:
-        return y
-    return np.ascontiguousarray(y[np.sort(np.random.default_rng(seed).choice(len(y), most, replace=False))])
 
 
 def as_half(x: npt.NDArray[np.floating]) -> FloatMatrix:

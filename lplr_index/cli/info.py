@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from lplr_index.cli.output import Terminal
-from lplr_index.codecs import ScalarCodec
 from lplr_index.container import version_of
 from lplr_index.index import IndexLPLR
 from lplr_index.refine import AnyIndex, IndexRefineLPLR
@@ -59,6 +58,8 @@ def describe(index: AnyIndex, path: str) -> dict[str, Any]:
         "compression": float32_bytes / file_bytes,
         "row_compression": 4 * index.d / row_bytes,
         "columns_by_bits": _columns_by_bits(base),
+        "centroid_bytes": base.model.codec.stages if base.is_trained else 0,
+        "gain_bits": base.model.gain.bits if base.is_trained else 0,
         "seed": base.settings.seed,
         "training": base.model.digest if base.is_trained else None,
         "refine": repr(index.refine) if isinstance(index, IndexRefineLPLR) else None,
@@ -75,16 +76,15 @@ def in_words(facts: dict[str, Any]) -> str:
 
 
 def _columns_by_bits(index: IndexLPLR) -> dict[str, int]:
-    """Return how many columns of L have how many bits, where each has its own."""
-    codec = index.model.codec if index.is_trained else None
-    if not isinstance(codec, ScalarCodec):
+    """Return how many columns of L have how many bits, most first; of bits that columns share, each has a part."""
+    if not index.is_trained:
         return {}
-    bits, columns = np.unique(codec.bits, return_counts=True)
-    return {str(each): count for each, count in zip(bits.tolist(), columns.tolist(), strict=True)}
+    bits, columns = np.unique(index.model.codec.column_bits, return_counts=True)
+    return {f"{each:.3g}": int(count) for each, count in zip(bits[::-1], columns[::-1], strict=True)}
 
 
 def _table(facts: dict[str, Any]) -> list[str]:
-    columns = [f"{count} with {bits}" for bits, count in reversed(facts["columns_by_bits"].items())]
+    columns = [f"{count} with {bits}" for bits, count in facts["columns_by_bits"].items()]
     lines = {
         "file": f"{facts['file']} (format {facts['format']})",
         "rows": f"{facts['rows']:,}",
@@ -97,6 +97,8 @@ def _table(facts: dict[str, Any]) -> list[str]:
         "file bytes": f"{facts['file_bytes']:,}",
         "compression": f"{facts['compression']:.1f} times against float32, {facts['row_compression']:.1f} rows alone",
         "columns": f"{', '.join(columns)} bits" if columns else "none",
+        "centroids": f"{facts['centroid_bytes']} bytes a row",
+        "gain": f"{facts['gain_bits']} bits a row",
         "seed": f"{facts['seed']}",
         "training": facts["training"] or "none",
         "refine": facts["refine"] or "no second stage",

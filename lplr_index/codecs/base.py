@@ -60,6 +60,10 @@ class Codec(Protocol):
         """Columns of L."""
 
     @property
+    def column_bits(self) -> npt.NDArray[np.float64]:
+        """Bits (m,) of each column of L, those of the stages aside."""
+
+    @property
     def nibbles(self) -> int:
         """Nibbles of a row's code, an even number."""
 

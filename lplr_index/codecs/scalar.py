@@ -89,6 +89,11 @@ class ScalarCodec:
         return len(self.bits)
 
     @property
+    def column_bits(self) -> npt.NDArray[np.float64]:
+        """Bits of each column."""
+        return self.bits.astype(np.float64)
+
+    @property
     def stages(self) -> int:
         """Centroid bytes: none."""
         return 0

@@ -19,12 +19,11 @@ import numpy.typing as npt
 
 from lplr_index.arrays import ByteMatrix, FloatMatrix
 from lplr_index.codecs.base import QueryTables, bound_tables, heavy_nibbles
+from lplr_index.codecs.centroids import CENTROIDS, Centroids
 from lplr_index.codecs.scalar import ScalarCodec
 from lplr_index.errors import InputError
-from lplr_index.products import Product
 
-CENTROIDS = 256  # of a stage
-_BEAM = 8  # choices of centroids that are followed from stage to stage
+_TRIES = 4  # choices of centroids for which nibbles are found
 
 Half = npt.NDArray[np.float16]
 
@@ -57,11 +56,15 @@ class Chain:
 
     def encode(self, y: FloatMatrix) -> ByteMatrix:
         """The nibbles (n, steps) uint8 of least squared error for rows y (n, columns) float32."""
+        return self.search(y)[0]
+
+    def search(self, y: FloatMatrix) -> tuple[ByteMatrix, npt.NDArray[np.float32]]:
+        """The nibbles (n, steps) uint8 of least squared error, and that error less |y|^2, (n,); y as in ``encode``."""
         from lplr_index.kernels import trellis as kernel
 
-        nibbles = np.empty((len(y), self.steps), np.uint8)
-        kernel.encode(y, self.starts, self._flat, *self._metric, nibbles)
-        return nibbles
+        nibbles, error = np.empty((len(y), self.steps), np.uint8), np.zeros(len(y), np.float32)
+        kernel.encode(y, self.starts, self._flat, *self._metric, nibbles, error)
+        return nibbles, error
 
     def decode(self, nibbles: ByteMatrix) -> FloatMatrix:
         """Levels (n, columns) float32 of nibbles (n, steps) uint8."""
@@ -92,8 +95,8 @@ class Chain:
         return np.ascontiguousarray(self.book, np.float32).reshape(-1)
 
     @cached_property
-    def _metric(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Squared lengths of what nibbles add, and twice the products with what the nibbles before add; both flat."""
+    def _metric(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Squared lengths of what nibbles add, and, in both orders, twice the products with those before; flat."""
         squares, gram = np.zeros((self.steps, 16)), np.zeros((self.steps, 16, 16))
         if self.steps:
             book, starts = self.book.astype(np.float64), self.starts[:-1]
@@ -101,7 +104,9 @@ class Chain:
             squares += lengths[:, 0]
             squares[:-1] += lengths[1:, 1]
             gram += np.add.reduceat(2 * book[:, 1, :, None] * book[:, 0, None, :], starts, axis=0)
-        return squares.astype(np.float32).reshape(-1), gram.astype(np.float32).reshape(-1)
+        rows = gram.astype(np.float32)
+        columns = np.ascontiguousarray(rows.transpose(0, 2, 1))
+        return squares.astype(np.float32).reshape(-1), rows.reshape(-1), columns.reshape(-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,6 +205,15 @@ class TrellisCodec:
         return len(self.centroids)
 
     @property
+    def column_bits(self) -> npt.NDArray[np.float64]:
+        """Bits of each column, centroids aside: columns share their group's nibble."""
+        bits = np.zeros(self.m)
+        if self.scalar is not None:
+            bits[: self._first] = self.scalar.bits
+        bits[self._first : self._first + len(self.book)] = np.repeat(4 / self.sizes, self.sizes)
+        return bits
+
+    @property
     def spare(self) -> bool:
         """Whether the last nibble is free."""
         return len(self.places) < self.nibbles
@@ -231,25 +245,40 @@ class TrellisCodec:
         return Chain(self.sizes, self.book.astype(np.float32) * self.unit)
 
     def encode(self, y: FloatMatrix) -> ByteMatrix:
-        """Codes (n, nibbles / 2 + stages) uint8 of rows y (n, m) float32, C-contiguous."""
-        words = nearest_centroids(y, self._centroids)[:, 0]
-        rest = y - gather(self._centroids, words)
-        first, last = self._first, self._first + len(self.book)
-        parts = np.zeros((len(y), self.nibbles), np.uint8)
-        if self.scalar is not None:
-            codes = self.scalar.encode(np.ascontiguousarray(rest[:, :first]))
-            pairs = np.stack([codes & 15, codes >> 4], axis=2).reshape(len(y), self.scalar.nibbles)
-            parts[:, self.places[: self._scalar_nibbles]] = pairs[:, : self._scalar_nibbles]
-        chained = self.chain.encode(np.ascontiguousarray(rest[:, first:last]))
-        parts[:, self.places[self._scalar_nibbles :]] = chained
+        """Codes (n, nibbles / 2 + stages) uint8 of rows y (n, m) float32, C-contiguous.
+
+        The nibbles are found for each of a few good choices of centroids, and the best of these codes is taken.
+        """
+        choices = self._centroids.choices(y, _TRIES)
+        words = choices[:, 0]
+        parts, least = self._encode_rest(y - self._centroids.decode(words))
+        for other in range(1, choices.shape[1]):
+            more, error = self._encode_rest(y - self._centroids.decode(choices[:, other]))
+            better = error < least
+            words = np.where(better[:, None], choices[:, other], words)
+            parts, least = np.where(better[:, None], more, parts), np.minimum(error, least)
         packed = parts[:, ::2] | (parts[:, 1::2] << 4)
-        return np.ascontiguousarray(np.concatenate([packed, words.astype(np.uint8)], axis=1))
+        return np.ascontiguousarray(np.concatenate([packed, words], axis=1))
+
+    def _encode_rest(self, rest: FloatMatrix) -> tuple[ByteMatrix, npt.NDArray[np.float64]]:
+        """Nibbles (n, nibbles) uint8 for what centroids leave of rows, (n, m), and the squared errors (n,)."""
+        first, last = self._first, self._first + len(self.book)
+        parts = np.zeros((len(rest), self.nibbles), np.uint8)
+        head, error = np.ascontiguousarray(rest[:, :first]), _lengths(rest)
+        if self.scalar is not None:
+            codes = self.scalar.encode(head)
+            pairs = np.stack([codes & 15, codes >> 4], axis=2).reshape(len(rest), self.scalar.nibbles)
+            parts[:, self.places[: self._scalar_nibbles]] = pairs[:, : self._scalar_nibbles]
+            error += _lengths(head - self.scalar.decode(codes)) - _lengths(head)
+        chained, change = self.chain.search(np.ascontiguousarray(rest[:, first:last]))
+        parts[:, self.places[self._scalar_nibbles :]] = chained
+        return parts, error + change
 
     def decode(self, codes: ByteMatrix) -> FloatMatrix:
         """Rows of L (n, m) float32 of codes (n, nibbles / 2 + stages) uint8."""
         packed, words = np.split(codes, [self.nibbles // 2], axis=1)
         parts = np.stack([packed & 15, packed >> 4], axis=2).reshape(len(codes), self.nibbles)
-        L = gather(self._centroids, words)
+        L = self._centroids.decode(words)
         first, last = self._first, self._first + len(self.book)
         if self.scalar is not None:
             pairs = np.zeros((len(codes), self.scalar.nibbles), np.uint8)
@@ -274,10 +303,7 @@ class TrellisCodec:
         chained = self.chain.tables(np.ascontiguousarray(y[:, first:last]))
         for tables in (exact,) if upper is exact else (exact, upper):
             tables[:, self.places[self._scalar_nibbles :]] = chained
-        stages = np.empty((len(y), self.stages, CENTROIDS), np.float32)
-        for stage, product in enumerate(self._scores):
-            stages[:, stage] = product(y)
-        return bound_tables(exact, upper, split, stages, self.heavy)
+        return bound_tables(exact, upper, split, self._centroids.products(y), self.heavy)
 
     def check(self) -> None:
         """Raise InputError unless the parts fit together, for codecs that come from a file."""
@@ -330,54 +356,12 @@ class TrellisCodec:
         return self.scalar.used if self.scalar is not None else 0
 
     @cached_property
-    def _centroids(self) -> npt.NDArray[np.float32]:
-        """The centroids in float32, (stages, 256, m)."""
-        return self.centroids.astype(np.float32) * self.unit
-
-    @cached_property
-    def _scores(self) -> list[Product]:
-        """From y to its products with the centroids of each stage."""
-        return [Product(np.ascontiguousarray(c.T)) for c in self._centroids]
+    def _centroids(self) -> Centroids:
+        """The centroids in float32."""
+        return Centroids(self.centroids.astype(np.float32) * self.unit)
 
 
-def gather(centroids: npt.NDArray[np.float32], words: npt.NDArray[np.integer]) -> FloatMatrix:
-    """The sum of the chosen centroids, (n, m) float32: centroids (stages, 256, m), words (n, stages)."""
-    total = np.zeros((len(words), centroids.shape[2]), np.float32)
-    for stage, choice in enumerate(words.T):
-        total += centroids[stage][choice]
-    return total
-
-
-def nearest_centroids(y: FloatMatrix, centroids: npt.NDArray[np.float32], keep: int = 1) -> npt.NDArray[np.int64]:
-    """The centroids (n, keep, stages) whose sums are near each row of y (n, m), nearest first.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n, m), float32
-        The rows.
-    centroids : ndarray of shape (stages, 256, m), float32
-        What there is to choose from, one of each stage.
-    keep : int
-        How many choices for each row, at most 8; one where there are no stages.
-
-    Notes
-    -----
-    Beam search: of each stage the ``_BEAM`` sums of least squared error go on to the next.
-    """
-    from lplr_index.kernels import trellis as kernel
-
-    stages, n = len(centroids), len(y)
-    rest, words = y, np.zeros((n, 1, 0), np.int64)
-    for stage, table in enumerate(centroids):
-        wanted, width = _BEAM if stage + 1 < stages else keep, words.shape[1]
-        squares = np.square(table, dtype=np.float64).sum(axis=1).astype(np.float32)
-        cost, found = np.empty((len(rest), wanted)), np.empty((len(rest), wanted), np.int64)
-        kernel.nearest(Product(np.ascontiguousarray(table.T))(rest), squares, cost, found)
-        cost += np.square(rest, dtype=np.float64).sum(axis=1)[:, None]  # a row's choices so far differ in it
-        best = np.argsort(cost.reshape(n, width * wanted), axis=1, kind="stable")[:, :wanted]
-        word = np.take_along_axis(found.reshape(n, width * wanted), best, 1)
-        words = np.concatenate([np.take_along_axis(words, (best // wanted)[:, :, None], 1), word[:, :, None]], axis=2)
-        if stage + 1 < stages:
-            parent = best // wanted + np.arange(n)[:, None] * width
-            rest = rest[parent.reshape(-1)] - table[word.reshape(-1)]
-    return words
+def _lengths(y: FloatMatrix) -> npt.NDArray[np.float64]:
+    """Squared lengths (n,) of rows (n, m)."""
+    lengths: npt.NDArray[np.float64] = np.square(y, dtype=np.float64).sum(axis=1)
+    return lengths

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 WORDS = 16  # of a nibble
 
 _FLOATS = ir.VectorType(ir.FloatType(), WORDS)
 _NUMBERS = ir.VectorType(ir.IntType(32), WORDS)
-_BYTES = ir.VectorType(ir.IntType(8), WORDS)
 
 
 def _spot(context: Any, builder: Any, kind: Any, array: Any, at: Any, vector: Any) -> Any:
@@ -58,64 +58,132 @@ def _multiply_add(typingctx: Any, total: Any, at: Any, book: Any, entry: Any, fa
 
 
 @intrinsic
-def _advance(typingctx: Any, cost: Any, base: Any, gram: Any, at: Any, back: Any, step: Any) -> Any:
-    """One step of Viterbi: cost = base + min over p of (cost[p] + gram[at + 16 p : ...]); the best p go to ``back``.
+def _copy(typingctx: Any, into: Any, at: Any, source: Any, entry: Any) -> Any:
+    """into[at : at + 16] = source[entry : entry + 16]."""
 
-    Of predecessors that cost the same the lowest is taken.
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        words = _load(builder, _spot(context, builder, signature.args[2], args[2], args[3], _FLOATS))
+        builder.store(words, _spot(context, builder, signature.args[0], args[0], args[1], _FLOATS)).align = 4
+        return context.get_dummy_value()
+
+    return types.void(into, types.intp, source, types.intp), generate
+
+
+@intrinsic
+def _weigh(
+    typingctx: Any, one: Any, other: Any, at: Any, book: Any, entry: Any, y: Any, a: Any, b: Any, columns: Any
+) -> Any:
+    """What columns of two rows add to 16 costs: one[at : at + 16] -= 2 * y[a + j] * book[entry + 32 j : ...], all j.
+
+    The other row's are ``other`` and y[b + j]. Sums stay in registers, and both rows share the loads of the book.
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        state = _spot(context, builder, signature.args[0], args[0], ir.Constant(ir.IntType(64), 0), _FLOATS)
-        before = _load(builder, state)
-        best = came = None
-        for p in range(WORDS):
-            number = ir.Constant(ir.IntType(64), WORDS * p)
-            spot = _spot(context, builder, signature.args[2], args[2], builder.add(args[3], number), _FLOATS)
-            lane = ir.Constant(_NUMBERS, [p] * WORDS)
-            here = builder.shuffle_vector(before, ir.Constant(_FLOATS, ir.Undefined), lane)
-            total = builder.fadd(here, _load(builder, spot))
-            if best is None:
-                best, came = total, lane
-                continue
-            better = builder.fcmp_ordered("<", total, best)
-            best, came = builder.select(better, total, best), builder.select(better, lane, came)
-        start = _spot(context, builder, signature.args[1], args[1], ir.Constant(ir.IntType(64), 0), _FLOATS)
-        builder.store(builder.fadd(best, _load(builder, start)), state).align = 4
-        into = _spot(context, builder, signature.args[4], args[4], builder.mul(args[5], number.type(WORDS)), _BYTES)
-        builder.store(builder.trunc(came, _BYTES), into).align = 1
+        kinds = signature.args
+        spots = [_spot(context, builder, kinds[row], args[row], args[2], _FLOATS) for row in (0, 1)]
+        sums = [cgutils.alloca_once_value(builder, _load(builder, spot)) for spot in spots]
+        numbers = context.make_array(kinds[5])(context, builder, args[5]).data
+        with cgutils.for_range(builder, args[8]) as loop:
+            place = builder.add(args[4], builder.mul(loop.index, ir.Constant(args[4].type, 2 * WORDS)))
+            words = _load(builder, _spot(context, builder, kinds[3], args[3], place, _FLOATS))
+            for total, start in zip(sums, args[6:8], strict=True):
+                value = builder.load(builder.gep(numbers, [builder.add(start, loop.index)]))
+                factor = builder.fmul(value, ir.Constant(ir.FloatType(), -2.0))
+                more = builder.fmul(words, _splat(builder, factor, _FLOATS))
+                builder.store(builder.fadd(builder.load(total), more), total)
+        for total, spot in zip(sums, spots, strict=True):
+            builder.store(builder.load(total), spot).align = 4
         return context.get_dummy_value()
 
-    return types.void(cost, base, gram, types.intp, back, types.intp), generate
+    whole = types.intp
+    return types.void(one, other, whole, book, whole, y, whole, whole, whole), generate
+
+
+@intrinsic
+def _advance(typingctx: Any, costs: Any, at: Any, gram: Any, entry: Any) -> Any:
+    """One step of Viterbi, from costs[at - 32 : at - 16] to costs[at : at + 16], the step's own costs so far.
+
+    For all v, costs[at + 16 + v] = min over p of (costs[at - 32 + p] + gram[entry + 16 p + v]), and costs[at + v] grows
+    by that.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        def spot(offset: int) -> Any:
+            place = builder.add(args[1], ir.Constant(args[1].type, offset))
+            return _spot(context, builder, signature.args[0], args[0], place, _FLOATS)
+
+        before = _load(builder, spot(-2 * WORDS))
+        least: list[Any] = [None] * 4  # minima of every fourth: one chain of 16 would wait for each
+        for p in range(WORDS):
+            number = builder.add(args[3], ir.Constant(args[3].type, WORDS * p))
+            row = _load(builder, _spot(context, builder, signature.args[2], args[2], number, _FLOATS))
+            lane = ir.Constant(_NUMBERS, [p] * WORDS)
+            total = builder.fadd(builder.shuffle_vector(before, ir.Constant(_FLOATS, ir.Undefined), lane), row)
+            least[p % 4] = total if p < 4 else _least(builder, total, least[p % 4])
+        best = _least(builder, _least(builder, least[0], least[1]), _least(builder, least[2], least[3]))
+        builder.store(best, spot(WORDS)).align = 4
+        builder.store(builder.fadd(_load(builder, spot(0)), best), spot(0)).align = 4
+        return context.get_dummy_value()
+
+    return types.void(costs, types.intp, gram, types.intp), generate
+
+
+@intrinsic
+def _came_from(typingctx: Any, costs: Any, at: Any, state: Any, column: Any, entry: Any) -> Any:
+    """The lowest p that gave the minimum of ``state`` in the step at ``at``; column[entry : entry + 16] is its gram."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        start = builder.sub(args[1], ir.Constant(args[1].type, 2 * WORDS))
+        before = _load(builder, _spot(context, builder, signature.args[0], args[0], start, _FLOATS))
+        there = _load(builder, _spot(context, builder, signature.args[3], args[3], args[4], _FLOATS))
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        place = builder.add(builder.add(args[1], args[2]), ir.Constant(args[1].type, WORDS))
+        least = _splat(builder, builder.load(builder.gep(data, [place])), _FLOATS)
+        mask = builder.bitcast(builder.fcmp_ordered("==", builder.fadd(before, there), least), ir.IntType(WORDS))
+        return builder.zext(builder.cttz(mask, ir.Constant(ir.IntType(1), 0)), ir.IntType(64))
+
+    return types.intp(costs, types.intp, types.intp, column, types.intp), generate
+
+
+def _least(builder: Any, a: Any, b: Any) -> Any:
+    return builder.select(builder.fcmp_ordered("<", a, b), a, b)
 
 
 @njit(nogil=True, cache=True)
-def encode(y: Any, starts: Any, book: Any, squares: Any, gram: Any, nibbles: Any) -> None:
+def encode(y: Any, starts: Any, book: Any, squares: Any, gram: Any, columns: Any, nibbles: Any, error: Any) -> None:
     """The nibbles (n, steps) uint8 of least squared error for the rows of ``y`` (n, m) float32.
 
     Step t has the columns ``starts[t]`` to ``starts[t + 1]``; ``book`` (m * 2 * 16,) float32 is flat: the entries of
     column j for its own nibble, then those for the nibble before. ``squares`` (steps * 16,) float32 holds the squared
     length of all that a nibble adds, ``gram`` (steps * 16 * 16,) float32 twice the product of what a nibble adds to its
-    own columns with what the nibble before adds there; both flat.
+    own columns with what the nibble before, which counts first, adds there; ``columns`` the same, the own nibble first;
+    all flat. ``error`` (n,) float32 is the squared error less |y|^2.
+
+    Of nibbles before that cost the same the lowest is taken.
     """
-    steps = starts.shape[0] - 1
-    cost, base, back = np.empty(16, np.float32), np.empty(16, np.float32), np.empty(steps * 16, np.uint8)
-    for i in range(y.shape[0]):
-        cost[:] = 0
+    n, m, steps, flat = y.shape[0], y.shape[1], starts.shape[0] - 1, y.reshape(-1)
+    costs = np.empty((2, steps * 32), np.float32)
+    one, other = costs[0], costs[1]
+    for first in range(0, n if steps else 0, 2):  # two rows at a time: while one waits for a sum, the other goes on
+        second = min(first + 1, n - 1)
         for t in range(steps):
-            base[:] = squares[16 * t : 16 * t + 16]
-            for j in range(starts[t], starts[t + 1]):
-                _multiply_add(base, 0, book, 32 * j, np.float32(-2) * y[i, j])
+            _copy(one, 32 * t, squares, 16 * t)
+            _copy(other, 32 * t, squares, 16 * t)
+            size, at = starts[t + 1] - starts[t], starts[t]
+            _weigh(one, other, 32 * t, book, 32 * at, flat, first * m + at, second * m + at, size)
             if t + 1 < steps:
-                for j in range(starts[t + 1], starts[t + 2]):
-                    _multiply_add(base, 0, book, 32 * j + 16, np.float32(-2) * y[i, j])
-            _advance(cost, base, gram, 256 * t, back, t)
-        state = 0
-        for v in range(1, 16):
-            if cost[v] < cost[state]:
-                state = v
-        for t in range(steps - 1, -1, -1):
-            nibbles[i, t] = state
-            state = int(back[16 * t + state])
+                size, at = starts[t + 2] - starts[t + 1], starts[t + 1]
+                _weigh(one, other, 32 * t, book, 32 * at + 16, flat, first * m + at, second * m + at, size)
+            if t:
+                _advance(one, 32 * t, gram, 256 * t)
+                _advance(other, 32 * t, gram, 256 * t)
+        a, b = np.argmin(one[32 * steps - 32 : 32 * steps - 16]), np.argmin(other[32 * steps - 32 : 32 * steps - 16])
+        error[first], error[second] = one[32 * steps - 32 + a], other[32 * steps - 32 + b]
+        nibbles[first, steps - 1], nibbles[second, steps - 1] = a, b
+        for t in range(steps - 1, 0, -1):
+            a = _came_from(one, 32 * t, a, columns, 256 * t + 16 * a)
+            b = _came_from(other, 32 * t, b, columns, 256 * t + 16 * b)
+            nibbles[first, t - 1], nibbles[second, t - 1] = a, b
 
 
 @njit(nogil=True, cache=True)
@@ -160,33 +228,3 @@ def tables(y: Any, starts: Any, book: Any, out: Any) -> None:
                     _multiply_add(total, 16 * (t - 1), book, 32 * j + 16, y[q, j])
         for t in range(steps):
             out[q, t, :] = total[16 * t : 16 * t + 16]
-
-
-@njit(nogil=True, cache=True)
-def nearest(dots: Any, squares: Any, cost: Any, words: Any) -> None:
-    """For each row the words of least squared distance: ``words`` (n, k) int64, nearest first, ``cost`` (n, k) float64.
-
-    ``dots`` (n, count) float32 are the products of rows with the words, ``squares`` (count,) float32 their squared
-    lengths. The cost leaves out |y|^2. Ties go to the lower word.
-    """
-    n, k = words.shape
-    for i in range(n):
-        held = 0
-        for w in range(squares.shape[0]):
-            value = np.float64(squares[w]) - 2.0 * np.float64(dots[i, w])
-            if held < k or value < cost[i, held - 1]:
-                if held < k:
-                    held += 1
-                at = held - 1
-                while at > 0 and cost[i, at - 1] > value:
-                    cost[i, at], words[i, at] = cost[i, at - 1], words[i, at - 1]
-                    at -= 1
-                cost[i, at], words[i, at] = value, w
-
-
-@njit(nogil=True, cache=True)
-def add_rows(y: Any, words: Any, sums: Any) -> None:
-    """``sums[words[i, 0]]`` += each row i of ``y`` (n, m) float32, for words (n, 1) and sums (words, m) float64."""
-    for i in range(y.shape[0]):
-        for j in range(y.shape[1]):
-            sums[words[i, 0], j] += y[i, j]
