@@ -331,7 +331,7 @@ class IndexLPLR(Index):
 
     @classmethod
     def restored(cls, settings: Settings, model: Model | None, rows: Rows | None) -> IndexLPLR:
-        """An index of parts that belong together."""
+        """An index of parts that belong together; rows (ntotal, code_size) and ids are taken as they are."""
         index = cls.__new__(cls)
         index._settings, index._model = settings, model  # noqa: SLF001 - a constructor
         index.reset()
