@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pages import DOCS, table, write
 from quality import AUTO, BARS, Comparison, Entry, Results
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "quality.md"
-IMAGES = ROOT / "docs" / "images"
+PAGE = DOCS / "quality.md"
+IMAGES = DOCS / "images"
 MEASURED = ROOT / "benchmarks" / "results" / "quality.json"
 BOUNDS = ROOT / "benchmarks" / "results" / "rate_distortion.json"
 
@@ -75,11 +75,6 @@ def sections(measured: Measured) -> dict[str, str]:
     }
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def _budget(bits: float) -> str:
     return "1 bit" if bits == 1 else f"{bits:g} bits"
 
@@ -107,7 +102,7 @@ def _leads(measured: Measured) -> str:
             ]
         )
     head = ["set", "bits", "bytes", "auto", "best peer of up to 1.25 times the bytes", "points ahead"]
-    return _table(head=[*head, "bytes of the first peer as good", "3-NN (exact)"], rows=rows)
+    return table(head=[*head, "bytes of the first peer as good", "3-NN (exact)"], rows=rows)
 
 
 def _misses(measured: Measured) -> str:
@@ -169,7 +164,7 @@ def _ceilings(measured: Measured) -> str:
                     said,
                 ]
             )
-    return _table(["set", "rows", "bits", "recall@10 at the bound", "auto", "best peer", "what the bar asks"], rows)
+    return table(["set", "rows", "bits", "recall@10 at the bound", "auto", "best peer", "what the bar asks"], rows)
 
 
 def _same_size(n: int, bound: dict[str, Any]) -> bool:
@@ -191,7 +186,7 @@ def _distortions(measured: Measured) -> str:
                 f"{short:.2f} dB",
             ]
             rows.append([f"{each['columns']}", f"{each['bits']:.3g}", *cells])
-    return _table(["columns of a nibble", "bits a column", "chain", "Lloyd-Max", "bound", "chain above bound"], rows)
+    return table(["columns of a nibble", "bits a column", "chain", "Lloyd-Max", "bound", "chain above bound"], rows)
 
 
 def _published(measured: Measured) -> str:
@@ -207,7 +202,7 @@ def _published(measured: Measured) -> str:
     if not rows:
         return ""
     head = ["set", "bits", "auto", *(method.removeprefix("LPLR ") for method in methods)]
-    return f"The published methods at the same bytes, recall@10:\n\n{_table(head, rows)}"
+    return f"The published methods at the same bytes, recall@10:\n\n{table(head, rows)}"
 
 
 def _ablations(measured: Measured) -> str:
@@ -229,23 +224,12 @@ def _ablations(measured: Measured) -> str:
         else:
             rows.append([variant, *("-" if got is None else f"{100 * (got - usual):+.1f}" for usual, got in found)])
     rows.sort(key=lambda row: row[0] != "the usual recipe: recall@10")
-    table = _table(["variant", *(f"{name}, {_budget(bits)}" for name, bits in columns)], rows)
+    changes = table(["variant", *(f"{name}, {_budget(bits)}" for name, bits in columns)], rows)
     return (
         "## One part changed at a time\n\n"
         "Points of recall@10 more or less than the usual recipe, which is not `auto` itself: `auto` chooses the power "
-        f"and the number of centroids for each set and budget, the usual recipe has one centroid everywhere.\n\n{table}"
+        f"and the number of centroids for each set and budget, the usual recipe has one centroid.\n\n{changes}"
     )
-
-
-def fill(page: str, parts: dict[str, str]) -> str:
-    """The page with every part between its markers."""
-    for name, text in parts.items():
-        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        body = f"{text}\n" if text else ""
-        page, count = pattern.subn(lambda match, body=body: match[1] + body + match[2], page)
-        if count != 1:
-            raise SystemExit(f"expected one place for {name} in {PAGE.name}, got {count}")
-    return page
 
 
 def draw(measured: Measured) -> None:
@@ -344,7 +328,7 @@ def main() -> None:
     parts = sections(measured)
     if options.write:
         draw(measured)
-        PAGE.write_text(fill(PAGE.read_text("utf-8"), parts), "utf-8")
+        write(PAGE, parts)
     else:
         print("\n\n".join(parts.values()))
 

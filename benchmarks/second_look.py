@@ -9,19 +9,16 @@ One random half of a set's training rows is trained on, the other indexed; k = 1
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from pages import DOCS, table, write
 from quality import Embeddings
 from rich.progress import track
 
 from lplr_index import IndexLPLR, IndexRefineLPLR
-from lplr_index.atomic import atomic_write
 from lplr_index.evaluation import Task, recall_at_k, score_ids
 
-PAGE = Path(__file__).parents[1] / "docs" / "search.md"
 K = 10
 FACTORS = (1, 2, 4, 8, 16)
 MORE = (20, 24, 32, 48, 64, 96, 128, 256)  # where all may be found
@@ -48,15 +45,15 @@ def recalls(task: Task, bits: float) -> tuple[list[float], str]:
     return [by_factor[factor] for factor in FACTORS], str(min(whole)) if whole else f"more than {max(by_factor)}"
 
 
-def table(sets: list[Embeddings], budgets: list[float]) -> str:
+def factors(sets: list[Embeddings], budgets: list[float]) -> str:
     """Return the table in Markdown."""
     head = ["set, rows", "bits of the first stage", *map(str, FACTORS), "all found from"]
-    lines: list[list[Any]] = []
+    lines = []
     for one, bits in track([(one, bits) for one in sets for bits in budgets], description="sets and budgets"):
         task = one.task(0)
         found, whole = recalls(task, bits)
         lines.append([f"{one.name}, {len(task.xb):,}", f"{bits:g}", *(f"{recall:.3f}" for recall in found), whole])
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in [head, ["---"] * len(head), *lines])
+    return table(head, lines)
 
 
 def main() -> None:
@@ -66,17 +63,10 @@ def main() -> None:
     parser.add_argument("--bits", nargs="+", type=float, default=[1.0, 2.0])
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    text = table([Embeddings.of_the_package(), *map(Embeddings.read, options.folders)], options.bits)
+    text = factors([Embeddings.of_the_package(), *map(Embeddings.read, options.folders)], options.bits)
     print(text)
     if options.write:
-        page = PAGE.read_text("utf-8")
-        filled, count = re.subn(
-            r"(<!-- factors -->\n).*?(<!-- /factors -->)", lambda m: f"{m[1]}{text}\n{m[2]}", page, flags=re.DOTALL
-        )
-        if count != 1:
-            raise SystemExit(f"expected one place for factors in {PAGE.name}, got {count}")
-        with atomic_write(PAGE) as stream:
-            stream.write(filled.encode())
+        write(DOCS / "search.md", {"factors": text})
 
 
 if __name__ == "__main__":

@@ -13,11 +13,21 @@ pytest.importorskip("rich")
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
-@pytest.fixture(scope="module")
-def plots():
+@pytest.fixture(scope="module", autouse=True)
+def _scripts():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(BENCHMARKS)
-        yield importlib.import_module("quality_plots")
+        yield
+
+
+@pytest.fixture(scope="module")
+def plots(_scripts):
+    return importlib.import_module("quality_plots")
+
+
+@pytest.fixture(scope="module")
+def pages(_scripts):
+    return importlib.import_module("pages")
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +35,10 @@ def parts(plots):
     return plots.sections(plots.Measured())
 
 
-def test_the_page_is_what_the_results_say(plots, parts):
+def test_the_page_is_what_the_results_say(pages, plots, parts):
     page = plots.PAGE.read_text("utf-8")
 
-    assert plots.fill(page, parts) == page, "run `python benchmarks/quality_plots.py --write`"
+    assert pages.fill(page, parts, plots.PAGE.name) == page, "run `python benchmarks/quality_plots.py --write`"
 
 
 def test_leads_are_those_of_the_entries(plots, parts):
@@ -62,9 +72,9 @@ def test_every_budget_behind_its_peer_is_named(parts):
     assert behind <= said
 
 
-def test_a_page_without_the_place_is_refused(plots):
+def test_a_page_without_the_place_is_refused(pages):
     with pytest.raises(SystemExit, match=r"one place for leads in quality\.md, got 0"):
-        plots.fill("no markers", {"leads": "| a |"})
+        pages.fill("no markers", {"leads": "| a |"}, "quality.md")
 
 
 def test_the_pictures_are_there(plots):
