@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lplr_index.auto.centroids import train_stages
+from lplr_index.auto.centroids import grow_stages, refit_stages
+
+
+def train_stages(y, stages, seed):
+    """Return centroids as auto has them."""
+    return refit_stages(y, grow_stages(y, stages, seed))
 
 
 def left(y, centroids):
@@ -61,3 +66,18 @@ def test_the_same_each_time_and_another_with_another_seed(rng):
 
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
+
+
+def test_stages_grow_on_those_before(rng):
+    y = rng.standard_normal((600, 4)).astype(np.float32)
+    whole = grow_stages(y, 3, 1)
+
+    np.testing.assert_array_equal(grow_stages(y, 3, 1, grow_stages(y, 1, 1)).table, whole.table)
+    np.testing.assert_array_equal(grow_stages(y, 2, 1, whole).table, whole.table[:2])
+
+
+def test_a_refit_brings_the_sums_nearer(rng):
+    y = rng.standard_normal((5000, 6)).astype(np.float32)
+    grown = grow_stages(y, 2, 0)
+
+    assert left(y, refit_stages(y, grown)) < left(y, grown)

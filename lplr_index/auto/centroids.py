@@ -20,41 +20,46 @@ _STEPS, _ROUNDS = 10, 5  # of k-means: widths, and turns at each
 _LAST = 4  # steps that see all rows
 _FEW = 16384  # rows that the steps before them see
 _MOST = 65536  # rows of a stage, each choice counted
-_REFITS = 1  # of all stages together
 _PRIOR = 30.0  # rows that the old centroid counts for in a refit
 _COLUMNS = 64  # of a task
 _LEAST = 1e-300  # of what is divided by
 
 
-def train_stages(y: FloatMatrix, stages: int, seed: int) -> Centroids:
-    """Centroids for rows y (n, m).
+def grow_stages(y: FloatMatrix, stages: int, seed: int, start: Centroids | None = None) -> Centroids:
+    """Centroids for rows y (n, m), one stage after the other.
 
-    Rows should be several times 256; where there are fewer than 256, words stay unused.
+    Parameters
+    ----------
+    y : ndarray of shape (n, m), float32
+        Rows should be several times 256; where there are fewer than 256, words stay unused.
+    stages : int
+        How many.
+    seed : int
+        Of starts and of the rows that are used.
+    start : Centroids, optional
+        What this function found before for fewer stages of the same rows.
 
     Notes
     -----
     A stage is trained on what the best few choices of the stages before it leave of each row, not on the best alone:
     then it offers corrections for all of them, and the beam search finds sums that one choice after the other would
-    miss (Liu, Lu & Hua 2015 train residual quantizers like this, and so does faiss). In the end all stages are refitted
-    together by least squares to the words that the search chooses.
+    miss (Liu, Lu & Hua 2015 train residual quantizers like this, and so does faiss).
     """
-    found = Centroids(np.zeros((0, CENTROIDS, y.shape[1]), np.float32))
-    if not stages:
-        return found
-    for stage in range(stages):
+    found = Centroids(np.zeros((0, CENTROIDS, y.shape[1]), np.float32)) if start is None else start
+    for stage in range(found.stages, stages):
         rng = np.random.default_rng([seed, stage])
         part = some_rows(y, _MOST // (_CHOICES if stage else 1), rng)
         words = k_means(by_rows(partial(_left_by_choices, found), part).reshape(-1, y.shape[1]), rng)
         found = Centroids(np.concatenate([found.table, words[None]]))
-    for _ in range(_REFITS if stages > 1 else 0):
-        found = _refit(y, by_rows(found.encode, y), found)
-    return found
+    return Centroids(found.table[:stages])
 
 
 def _left_by_choices(centroids: Centroids, y: FloatMatrix) -> FloatMatrix:
     """What the best few choices of centroids leave of rows y (n, m), (n, choices, m)."""
     words = centroids.choices(y, _CHOICES)
-    sums = centroids.decode(words.reshape(len(y) * words.shape[1], centroids.stages)).reshape(*words.shape[:2], y.shape[1])
+    sums = centroids.decode(words.reshape(len(y) * words.shape[1], centroids.stages)).reshape(
+        *words.shape[:2], y.shape[1]
+    )
     return np.subtract(y[:, None], sums, out=sums)
 
 
@@ -128,13 +133,16 @@ def _sums(y: FloatMatrix, words: npt.NDArray[np.integer]) -> tuple[npt.NDArray[n
     return np.concatenate(parts, axis=1), np.bincount(words, minlength=CENTROIDS)
 
 
-def _refit(y: FloatMatrix, words: npt.NDArray[np.uint8], old: Centroids) -> Centroids:
-    """The centroids of least squared error for rows y (n, m) and the words (n, stages) that they have.
+def refit_stages(y: FloatMatrix, old: Centroids) -> Centroids:
+    """The centroids of least squared error for rows y (n, m) and the words that a search finds for them.
 
     The least squares of LPLR's last step, with L the rows' one-hot words and R all centroids; a small ridge keeps
     centroids there that few rows use.
     """
+    if old.stages < 2:
+        return old
     stages, count, m = old.table.shape
+    words = by_rows(old.encode, y)
     wide = words.astype(np.int64)
     together = np.zeros((stages, count, stages, count))
     for s in range(stages):

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from lplr_index.arrays import FloatMatrix
-from lplr_index.auto.books import Shape
 from lplr_index.auto.metrics import Metrics
 from lplr_index.auto.recipe import Fit, Recipe, fit
 from lplr_index.basis import right_inverse
@@ -24,6 +23,7 @@ _STAGES = (1, 2, 4)
 _FEW_STAGES = 2  # with which the power is chosen, because more take long
 _SHARES = (0.1, 0.25, 0.5)  # of the metric, that queries may have
 _GAIN_POWERS = (0.5, 0.75, 1.0)
+_CLEAR = 0.003  # recall by which another power than the plain recipe's must be better: less is noise
 _WORTH = 0.001  # recall that a further centroid byte must bring, for the time it takes in a scan
 _AWAY = 0.005  # recall that rows may lose as queries where the user's queries gain
 
@@ -80,7 +80,7 @@ class HeldOut:
             known, asked = queries[::2], queries[1::2][:_QUERY_ROWS]
             self._queries.append(np.ascontiguousarray(asked))
         self._metrics = Metrics(self._A, known, nbytes, seed)
-        self._shapes: dict[int, Shape] | None = None
+        self._fits: dict[tuple[float, float], Fit] = {}  # by what makes the metric
         self._exact = self._found(self._base, np.ones(len(self._base)))
 
     def carries(self, stages: int) -> bool:
@@ -93,8 +93,9 @@ class HeldOut:
 
     def trials(self, recipe: Recipe) -> list[Trial]:
         """Fit by a recipe and measure it, with each of the gain powers."""
-        found = fit(self._A, self._metrics(recipe), recipe, self._nbytes, self._seed, self._shapes)
-        self._shapes = found.shapes
+        metric = recipe.power, recipe.query_share
+        before = self._fits.get(metric, next(iter(self._fits.values()), None))
+        found = self._fits[metric] = fit(self._A, self._metrics(recipe), recipe, self._nbytes, self._seed, before)
         hats, norms = self._reconstruct(found)
         trials = []
         for power in _GAIN_POWERS if recipe.gain_bits else (recipe.gain_power,):
@@ -139,12 +140,15 @@ def choose(x: FloatMatrix, queries: FloatMatrix | None, nbytes: int, *, l2: bool
         return PLAIN
     held = HeldOut(x, queries, nbytes, l2=l2, seed=seed)
     best = _with_stages(held, held.trial(PLAIN), [n for n in _STAGES if n <= _FEW_STAGES])
+    plain = best
     for power in _POWERS:
-        best = max(best, held.trial(replace(best.recipe, power=power)), key=lambda one: one.recall)
+        other = held.trial(replace(plain.recipe, power=power))
+        best = max(best, other, key=lambda one: one.recall - (one is not plain) * _CLEAR)
     if best.recipe.stages == _FEW_STAGES:
         best = _with_stages(held, best, [n for n in _STAGES if n > _FEW_STAGES])
     if best.recipe.stages > _FEW_STAGES and best.recipe.power != PLAIN.power:  # what centroids take, weighs less
-        best = max(best, held.trial(replace(best.recipe, power=PLAIN.power)), key=lambda one: one.recall)
+        plain = held.trial(replace(best.recipe, power=PLAIN.power))
+        best = max(plain, best, key=lambda one: one.recall - (one is not plain) * _CLEAR)
     return best.recipe if queries is None else _with_queries(held, best).recipe
 
 

@@ -14,7 +14,7 @@ the levels that are refitted to the rows while R stays, in every turn of step 5;
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -22,10 +22,10 @@ import numpy.typing as npt
 
 from lplr_index.arrays import FloatMatrix, some_rows
 from lplr_index.auto.books import SIZES, Shape, measure_shapes, train_chain
-from lplr_index.auto.centroids import train_stages
+from lplr_index.auto.centroids import grow_stages, refit_stages
 from lplr_index.auto.shares import Option, Shares, share_nibbles
 from lplr_index.basis import energy_basis, right_inverse
-from lplr_index.codecs import ScalarCodec
+from lplr_index.codecs import Centroids, ScalarCodec
 from lplr_index.codecs.trellis import TrellisCodec
 from lplr_index.linalg import column_energies, least_squares, single_threaded
 from lplr_index.lloyd import lloyd_max
@@ -90,14 +90,20 @@ class Fit:
         y = (x - mu) encoder is what the codec encodes; the right inverse of R where None.
     codec : TrellisCodec
         The code of y.
+    recipe : Recipe
+        What it was trained by.
     shapes : dict of int to Shape
         What was measured on the way.
+    grown : Centroids
+        Centroids before they were refitted together.
     """
 
     R: FloatMatrix
     encoder: FloatMatrix | None
     codec: TrellisCodec
+    recipe: Recipe
     shapes: dict[int, Shape]
+    grown: Centroids
 
 
 def fit(
@@ -106,7 +112,7 @@ def fit(
     recipe: Recipe,
     nbytes: int,
     seed: int,
-    shapes: dict[int, Shape] | None = None,
+    before: Fit | None = None,
 ) -> Fit:
     """Train by a recipe.
 
@@ -122,17 +128,19 @@ def fit(
         Bytes of a row's code, a gain of four bits included.
     seed : int
         Of everything random.
-    shapes : dict of int to Shape, optional
-        Where they have been measured on rows like these already.
+    before : Fit, optional
+        Of the same rows, by another recipe: what both have in common is not found again.
     """
     nibbles = 2 * (nbytes - recipe.stages) - (recipe.gain_bits == 4)
     weighed = by_rows(Product(as_half(metric)), A)
-    centroids = train_stages(weighed, recipe.stages, seed)
+    same = before is not None and recipe == replace(before.recipe, stages=recipe.stages, gain_power=recipe.gain_power)
+    grown = grow_stages(weighed, recipe.stages, seed, before.grown if before and same else None)
+    centroids = refit_stages(weighed, grown)
     rest = by_rows(centroids.left, weighed)
     del weighed  # as large as the sample
     energies, basis = energy_basis(rest, min(rest.shape[1], nibbles * max(SIZES)), seed)
     y = by_rows(Product(basis), rest)
-    shapes = shapes or _shapes(y, seed)
+    shapes = before.shapes if before else _shapes(y, seed)
     options = _even(shapes, len(energies) / nibbles) if recipe.even else _options(y, shapes)
     shares = share_nibbles(honest_energies(rest, energies, seed), options, nibbles)
     coded = np.concatenate([shares.scalar, shares.chained])
@@ -142,11 +150,11 @@ def fit(
         R = as_half(np.linalg.pinv(metric @ basis[:, order].astype(np.float64)))
     codec = _train_codec(y[:, order], centroids.table @ basis[:, order], shares, shapes, recipe, nbytes, seed)
     if not recipe.refit:
-        return Fit(R, None, codec, shapes)
+        return Fit(R, None, codec, recipe, shapes, grown)
     encoder = right_inverse(R)
     with single_threaded():
         R = as_half(least_squares(codec.decode(codec.encode(Product(encoder)(A))), A))
-    return Fit(R, encoder, codec, shapes)
+    return Fit(R, encoder, codec, recipe, shapes, grown)
 
 
 def _train_codec(
