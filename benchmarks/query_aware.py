@@ -36,10 +36,13 @@ def recall(index: IndexLPLR, task: Task, xq: np.ndarray) -> float:
 def main() -> None:
     """Measure, print, and write if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs=2, type=Path)
+    parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--bits", nargs="+", type=float, default=[1.0])
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
+    if len(options.folders) != 2:
+        print("two folders of embeddings are needed; see --help")
+        return
     tasks = {one.name: one.task(0) for one in map(Embeddings.read, options.folders)}
     rows = []
     for (name, bits), other in track(

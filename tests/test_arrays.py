@@ -19,6 +19,7 @@ from lplr_index.arrays import (
     as_rows,
     as_vectors,
     row_chunks,
+    some_rows,
     unit_rows,
     warn_of_zeros,
 )
@@ -233,3 +234,17 @@ def test_rows_of_different_lengths_are_no_array():
         as_array([[1], [2, 3]])
     a = np.ones(3)
     assert as_array(a) is a
+
+
+def test_some_rows_are_a_choice_in_order(rng):
+    x = np.arange(200).reshape(100, 2)
+
+    found = some_rows(x, 30, 5)
+
+    assert len(np.unique(found[:, 0])) == 30
+    assert (np.diff(found[:, 0]) > 0).all()
+    np.testing.assert_array_equal(found[:, 1], found[:, 0] + 1)
+    np.testing.assert_array_equal(some_rows(x, 30, 5), found)
+    assert (some_rows(x, 30, 6) != found).any()
+    assert some_rows(x, 100, 5) is x
+    assert len(some_rows(x, 30, rng)) == 30

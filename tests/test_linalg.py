@@ -125,3 +125,13 @@ def test_single_threaded_ends_with_the_context():
         assert threads() <= {1}
 
     assert threads() == before
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (0, 3)])
+def test_column_energies(shape, rng):
+    A = rng.standard_normal(shape).astype(np.float32)
+
+    found = linalg.column_energies(A)
+
+    np.testing.assert_allclose(found, np.square(A, dtype=float).sum(axis=0) / max(len(A), 1), rtol=1e-12)
+    assert found.dtype == float

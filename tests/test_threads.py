@@ -9,8 +9,9 @@ import time
 import numpy as np
 import pytest
 
+from lplr_index import threads as module
 from lplr_index.errors import InputError
-from lplr_index.threads import as_threads, available, run
+from lplr_index.threads import as_threads, available, by_rows, run
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 16])
@@ -83,3 +84,20 @@ def test_all_the_cpus_this_process_may_use(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 7)
     assert available() == 7
+
+
+@pytest.mark.parametrize("cpus", [1, 3])
+@pytest.mark.parametrize("n", [0, 1, 6, 7, 8, 100])
+def test_blocks_of_rows_come_back_whole(n, cpus, monkeypatch):
+    monkeypatch.setattr(module, "available", lambda: cpus)
+    y, blocks = np.arange(3 * n).reshape(n, 3), []
+
+    def squares(part):
+        blocks.append(len(part))
+        return np.stack([part, part**2], axis=1).astype(np.int16)
+
+    found = by_rows(squares, y, 7)
+
+    np.testing.assert_array_equal(found, np.stack([y, y**2], axis=1).astype(np.int16))
+    assert found.dtype == np.int16
+    assert (sum(blocks), max(blocks)) == (n, min(n, 7))

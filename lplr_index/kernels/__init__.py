@@ -4,7 +4,8 @@
 
     queries (nq, d) --- linear.multiply ---> y (nq, m) --- codes.tables, codes.quantize_tables ---> Queries
                                                                                                       |
-    rows (n, d) ------- linear.multiply ---> Y (n, m) --- codes.encode, codes.weave ---> blocks ---> scan ---> k best
+    rows (n, d) ------- linear.multiply ---> Y (n, m) --- centroids.search, trellis.encode,
+                                                          codes.encode, codes.weave ---> blocks ---> scan ---> k best
 
 Each file is an island (numpy, numba, llvmlite and itself), because numba's cache does not notice edits elsewhere.
 Everything compiles on first use and is cached; nothing of numba is imported before that.
