@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +13,10 @@ from lplr_index.auto.metrics import Metrics
 from lplr_index.auto.recipe import Fit, Recipe, fit
 from lplr_index.basis import right_inverse
 from lplr_index.products import Product
+from lplr_index.threads import available, by_rows, run
 
 _FEWEST = 1024  # rows to choose by; with fewer the plain recipe is taken
-_FIT_ROWS, _BASE_ROWS, _QUERY_ROWS = 16384, 6144, 2048  # at most, of a trial
+_FIT_ROWS, _BASE_ROWS, _QUERY_ROWS = 16384, 16384, 2048  # at most, of a trial
 _ROWS_OF_A_CENTROID = 8  # fewer training rows than this times 256 carry no centroids
 _NEIGHBOURS = 20  # of a query: recall of twice the usual ten tells recipes apart with fewer queries
 _TOGETHER = 128  # queries whose scores are in memory at a time
@@ -25,6 +27,7 @@ _SHARES = (0.1, 0.25, 0.5)  # of the metric, that queries may have
 _GAIN_POWERS = (0.5, 0.75, 1.0)
 _CLEAR = 0.003  # recall by which another power than the plain recipe's must be better: less is noise
 _WORTH = 0.001  # recall that a further centroid byte must bring, for the time it takes in a scan
+_LEAST = 1e-30  # of what is divided by
 _AWAY = 0.005  # recall that rows may lose as queries where the user's queries gain
 
 PLAIN = Recipe(power=1.45, stages=0)
@@ -81,7 +84,7 @@ class HeldOut:
             self._queries.append(np.ascontiguousarray(asked))
         self._metrics = Metrics(self._A, known, nbytes, seed)
         self._fits: dict[tuple[float, float], Fit] = {}  # by what makes the metric
-        self._exact = self._found(self._base, np.ones(len(self._base)))
+        self._exact = self._found(self._base, [np.ones(len(self._base))])[0]
 
     def carries(self, stages: int) -> bool:
         """Whether rows are enough to train centroids on, and bytes to hold so many."""
@@ -97,37 +100,51 @@ class HeldOut:
         before = self._fits.get(metric, next(iter(self._fits.values()), None))
         found = self._fits[metric] = fit(self._A, self._metrics(recipe), recipe, self._nbytes, self._seed, before)
         hats, norms = self._reconstruct(found)
+        powers = _GAIN_POWERS if recipe.gain_bits else (0.0,)
+        gains = [(self._lengths / np.maximum(norms, _LEAST)) ** power for power in powers]
         trials = []
-        for power in _GAIN_POWERS if recipe.gain_bits else (recipe.gain_power,):
-            gains = (self._lengths / np.maximum(norms, 1e-30)) ** power if recipe.gain_bits else np.ones(len(hats))
-            recalls = [_recall(*pair) for pair in zip(self._exact, self._found(hats, gains), strict=True)]
+        for power, each in zip(powers, self._found(hats, gains), strict=True):
+            recalls = [_recall(*pair) for pair in zip(self._exact, each, strict=True)]
             trials.append(Trial(replace(recipe, gain_power=power), recalls[0], recalls[-1]))
         return trials
 
     def _reconstruct(self, found: Fit) -> tuple[FloatMatrix, npt.NDArray[np.float64]]:
         """Reconstructions of the rows to find, without gains, and their lengths."""
-        encoder = right_inverse(found.R) if found.encoder is None else found.encoder
-        y = Product(encoder)(self._base - self._mu)
-        hats = self._mu + Product(found.R)(found.codec.decode(found.codec.encode(y)))
+        encoding, decoding = (
+            Product(right_inverse(found.R) if found.encoder is None else found.encoder),
+            Product(found.R),
+        )
+
+        def reconstruct(rows: FloatMatrix) -> FloatMatrix:
+            codes = found.codec.encode(encoding(rows - self._mu))
+            hats: FloatMatrix = self._mu + decoding(found.codec.decode(codes))
+            return hats
+
+        hats = by_rows(reconstruct, self._base, 1024)
         return hats, np.sqrt(np.square(hats, dtype=np.float64).sum(axis=1))
 
-    def _found(self, rows: FloatMatrix, gains: npt.NDArray[np.float64]) -> list[npt.NDArray[np.int64]]:
-        """The numbers (nq, 20) of the best rows for each set of queries, in no order."""
-        table = Product(np.ascontiguousarray((rows * gains[:, None]).T, np.float32))
-        lengths = (np.square(rows, dtype=np.float64).sum(axis=1) * gains**2).astype(np.float32)
-        found = []
+    def _found(self, rows: FloatMatrix, gains: list[npt.NDArray[np.float64]]) -> list[list[npt.NDArray[np.int64]]]:
+        """For each of the gains, the numbers (nq, 20) of the best rows for each set of queries, in no order."""
+        table, most = Product(np.ascontiguousarray(rows.T)), min(_NEIGHBOURS, len(rows))
+        lengths = np.square(rows, dtype=np.float64).sum(axis=1)
+        factors = [gain.astype(np.float32) for gain in gains]
+        offsets = [(lengths * gain**2).astype(np.float32) / 2 if self._l2 else np.float32(0) for gain in gains]
+
+        def best(xq: FloatMatrix, first: int | None) -> npt.NDArray[np.int64]:
+            scores, found = table(xq), np.empty((len(xq), len(gains), most), np.int64)
+            for number, (factor, offset) in enumerate(zip(factors, offsets, strict=True)):
+                ranked = offset - scores * factor
+                if first is not None:
+                    np.fill_diagonal(ranked[:, first:], np.inf)
+                found[:, number] = np.argpartition(ranked, most - 1, axis=1)[:, :most]
+            return found
+
+        every = []
         for number, xq in enumerate(self._queries):
-            parts = []
-            for first in range(0, len(xq), _TOGETHER):
-                scores = table(xq[first : first + _TOGETHER])
-                if self._l2:
-                    scores = 2 * scores - lengths
-                if number == 0:
-                    np.fill_diagonal(scores[:, first:], -np.inf)
-                best = np.argpartition(-scores, min(_NEIGHBOURS, len(rows)) - 1, axis=1)
-                parts.append(best[:, :_NEIGHBOURS].copy())
-            found.append(np.concatenate(parts))
-        return found
+            starts = range(0, len(xq), _TOGETHER)
+            tasks = [partial(best, xq[at : at + _TOGETHER], None if number else at) for at in starts]
+            every.append(np.concatenate(run(tasks, available())))
+        return [[found[:, number] for found in every] for number in range(len(gains))]
 
 
 def choose(x: FloatMatrix, queries: FloatMatrix | None, nbytes: int, *, l2: bool, seed: int) -> Recipe:
