@@ -70,10 +70,9 @@ def build_index(
     with naming_zero_rows(source, cosine=index.metric == "cosine") as look:
         if not index.is_trained:
             report("sampling", 0, 0)
-            sample = source.sample(size, index.settings.seed)
+            sample = [source.sample(size, index.settings.seed)]
             report("training", 0, 0)
-            index.train(sample)
-            del sample
+            index.train(sample.pop())  # which lets go of it once it has its own
         report("adding", 0, source.n)
         for start, rows in source.chunks():
             stop = start + len(rows)

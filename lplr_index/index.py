@@ -162,6 +162,7 @@ class IndexLPLR(Index):
                 f"expected an empty index to train, got one that holds {self.ntotal} rows; reset() it first"
             )
         sample, zeros = self._door(training.sample_rows(as_array(x), self._settings.seed))
+        del x  # as large as the sample, where nobody else holds it
         warn_of_zeros(zeros, len(sample))
         asked = None if queries is None else self._asked(queries)
         self._model = training.train(sample, self._settings, asked)

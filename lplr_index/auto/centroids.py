@@ -21,7 +21,7 @@ _LAST = 4  # steps that see all rows
 _FEW = 16384  # rows that the steps before them see
 _MOST = 65536  # rows of a stage, each choice counted
 _PRIOR = 30.0  # rows that the old centroid counts for in a refit
-_COLUMNS = 64  # of a task
+_COLUMNS, _TOGETHER = 64, 4096  # columns, or rows, of a task
 _LEAST = 1e-300  # of what is divided by
 
 
@@ -57,14 +57,13 @@ def grow_stages(y: FloatMatrix, stages: int, seed: int, start: Centroids | None 
 def _left_by_choices(centroids: Centroids, y: FloatMatrix) -> FloatMatrix:
     """What the best few choices of centroids leave of rows y (n, m), (n, choices, m)."""
     words = centroids.choices(y, _CHOICES)
-    sums = centroids.decode(words.reshape(len(y) * words.shape[1], centroids.stages)).reshape(
-        *words.shape[:2], y.shape[1]
-    )
-    return np.subtract(y[:, None], sums, out=sums)
+    sums = centroids.decode(words.reshape(len(y) * words.shape[1], centroids.stages))
+    rest = sums.reshape(*words.shape[:2], y.shape[1])
+    return np.subtract(y[:, None], rest, out=rest)
 
 
 def k_means(y: FloatMatrix, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """256 centroids (256, m) float32 for rows y (n, m): Lloyd's iteration from rows chosen at random.
+    """256 centroids (256, m) float32 for rows y (n, m), which are overwritten: Lloyd's iteration from random rows.
 
     Notes
     -----
@@ -74,7 +73,12 @@ def k_means(y: FloatMatrix, rng: np.random.Generator) -> npt.NDArray[np.float32]
     shrink by what chance gave them, see ``_shrunk``.
     """
     _, basis = energy_basis(y, y.shape[1], 0)
-    y, m = by_rows(Product(basis), y), basis.shape[1]
+    product, m = Product(basis), basis.shape[1]
+
+    def turn(start: int) -> None:
+        y[start : start + _TOGETHER] = product(y[start : start + _TOGETHER])
+
+    run([partial(turn, start) for start in range(0, len(y), _TOGETHER)], available())
     order = rng.permutation(len(y))
     few, words = y[np.sort(order[:_FEW])], np.zeros((CENTROIDS, m), np.float32)
     words[: len(order)] = y[order[:CENTROIDS]]
@@ -111,8 +115,10 @@ def _shrunk(y: FloatMatrix, words: npt.NDArray[np.float32]) -> npt.NDArray[np.fl
     """
     chosen = _nearest(y, words)
     counts = np.bincount(chosen, minlength=CENTROIDS)[:, None]
-    rest = words[chosen]
-    noise = column_energies(np.subtract(y, rest, out=rest))
+    noise = np.zeros(y.shape[1])
+    for start in range(0, len(y), _TOGETHER):
+        rows = slice(start, start + _TOGETHER)
+        noise += column_energies(y[rows] - words[chosen[rows]]) * (len(y[rows]) / len(y))
     spread = (counts * np.square(words, dtype=np.float64)).sum(axis=0) / len(y)
     signal = np.maximum(spread - noise * CENTROIDS / len(y), 0)
     shrink = signal / np.maximum(signal + noise / np.maximum(counts, 1), _LEAST)

@@ -19,7 +19,7 @@ _FEWEST = 1024  # rows to choose by; with fewer the plain recipe is taken
 _FIT_ROWS, _BASE_ROWS, _QUERY_ROWS = 16384, 16384, 2048  # at most, of a trial
 _ROWS_OF_A_CENTROID = 8  # fewer training rows than this times 256 carry no centroids
 _NEIGHBOURS = 20  # of a query: recall of twice the usual ten tells recipes apart with fewer queries
-_TOGETHER = 128  # queries whose scores are in memory at a time
+_TOGETHER = 32  # queries whose scores are in memory at a time
 _POWERS = (1.15, 1.75)  # beside the plain recipe's
 _STAGES = (1, 2, 4)
 _FEW_STAGES = 2  # with which the power is chosen, because more take long
@@ -110,10 +110,8 @@ class HeldOut:
 
     def _reconstruct(self, found: Fit) -> tuple[FloatMatrix, npt.NDArray[np.float64]]:
         """Reconstructions of the rows to find, without gains, and their lengths."""
-        encoding, decoding = (
-            Product(right_inverse(found.R) if found.encoder is None else found.encoder),
-            Product(found.R),
-        )
+        encoding = Product(right_inverse(found.R) if found.encoder is None else found.encoder)
+        decoding = Product(found.R)
 
         def reconstruct(rows: FloatMatrix) -> FloatMatrix:
             codes = found.codec.encode(encoding(rows - self._mu))
