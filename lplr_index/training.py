@@ -68,9 +68,8 @@ def train_auto(
     """
     recipe = recipe or choose(x, queries, nbytes, l2=norms, seed=seed)
     mu = x.mean(axis=0, dtype=np.float64).astype(np.float32)
-    A = x - mu
-    metric = Metrics(A, queries, nbytes, seed)(recipe)
-    found = fit(A, metric, recipe, nbytes - (recipe.gain_bits == 8), seed)
+    metric = Metrics(x - mu, queries, nbytes, seed)(recipe)
+    found = fit(x - mu, metric, recipe, nbytes - (recipe.gain_bits == 8), seed)
     model = Model(mu, found.R, found.encoder, found.codec)
     return _with_scalars(model, x, recipe.gain_bits, recipe.gain_power, norms=norms)
 

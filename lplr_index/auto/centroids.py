@@ -48,8 +48,9 @@ def grow_stages(y: FloatMatrix, stages: int, seed: int, start: Centroids | None 
     found = Centroids(np.zeros((0, CENTROIDS, y.shape[1]), np.float32)) if start is None else start
     for stage in range(found.stages, stages):
         rng = np.random.default_rng([seed, stage])
-        part = some_rows(y, _MOST // (_CHOICES if stage else 1), rng)
-        words = k_means(by_rows(partial(_left_by_choices, found), part).reshape(-1, y.shape[1]), rng)
+        rest = by_rows(partial(_left_by_choices, found), some_rows(y, _MOST // (_CHOICES if stage else 1), rng))
+        words = k_means(rest.reshape(-1, y.shape[1]), rng)
+        del rest  # as large as the sample
         found = Centroids(np.concatenate([found.table, words[None]]))
     return Centroids(found.table[:stages])
 
@@ -84,7 +85,7 @@ def k_means(y: FloatMatrix, rng: np.random.Generator) -> npt.NDArray[np.float32]
     words[: len(order)] = y[order[:CENTROIDS]]
     for step in range(1, _STEPS + 1):
         width = int(np.ceil(m ** (step / _STEPS)))
-        seen = np.ascontiguousarray((y if step > _STEPS - _LAST else few)[:, :width])
+        seen = (y if step > _STEPS - _LAST else few)[:, :width]
         for _ in range(_ROUNDS):
             sums, counts = _sums(seen, _nearest(seen, words[:, :width]))
             words[:, :width] = sums / np.maximum(counts, 1)[:, None]

@@ -133,6 +133,8 @@ def fit(
     """
     nibbles = 2 * (nbytes - recipe.stages) - (recipe.gain_bits == 4)
     weighed = by_rows(Product(as_half(metric)), A)
+    rows = A if recipe.refit else None
+    del A  # as large as the sample
     same = before is not None and recipe == replace(before.recipe, stages=recipe.stages, gain_power=recipe.gain_power)
     grown = grow_stages(weighed, recipe.stages, seed, before.grown if before and same else None)
     centroids = refit_stages(weighed, grown)
@@ -149,11 +151,11 @@ def fit(
     with single_threaded():
         R = as_half(np.linalg.pinv(metric @ basis[:, order].astype(np.float64)))
     codec = _train_codec(y[:, order], centroids.table @ basis[:, order], shares, shapes, recipe, nbytes, seed)
-    if not recipe.refit:
+    if rows is None:
         return Fit(R, None, codec, recipe, shapes, grown)
     encoder = right_inverse(R)
     with single_threaded():
-        R = as_half(least_squares(codec.decode(codec.encode(Product(encoder)(A))), A))
+        R = as_half(least_squares(codec.decode(codec.encode(Product(encoder)(rows))), rows))
     return Fit(R, encoder, codec, recipe, shapes, grown)
 
 
