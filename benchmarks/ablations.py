@@ -13,15 +13,17 @@ from lplr_index import IndexLPLR
 from lplr_index.auto import Recipe
 from lplr_index.training import sample_rows, train_auto
 
-USUAL = Recipe(power=1.45, stages=1)
+USUAL = Recipe(stages=1)
 """What the ablations vary, so that they differ in one thing alone; ``auto`` chooses for itself."""
 
 VARIANTS = {
     "usual": USUAL,
     "window 4": replace(USUAL, window=4),
+    "groups of one size at a time": replace(USUAL, mixed=False),
     "even shares": replace(USUAL, even=True),
     "power 1 (squared error)": replace(USUAL, power=1.0),
-    "power 1.75": replace(USUAL, power=1.75),
+    "power 1.3": replace(USUAL, power=1.3),
+    "power 2": replace(USUAL, power=2.0),
     "no centroid": replace(USUAL, stages=0),
     "2 centroids": replace(USUAL, stages=2),
     "4 centroids": replace(USUAL, stages=4),
@@ -29,7 +31,7 @@ VARIANTS = {
     "gain of 8 bits": replace(USUAL, gain_bits=8),
     "full gain (power 1)": replace(USUAL, gain_power=1.0),
     "R refitted": replace(USUAL, refit=True),
-    "2 rounds of books": replace(USUAL, rounds=2),
+    "12 rounds of books": replace(USUAL, rounds=12),
 }
 
 

@@ -180,13 +180,13 @@ def _distortions(measured: Measured) -> str:
             scalar, least = lloyd.get(each["bits"]), 4.0 ** -each["bits"]
             short = 10 * np.log10(each["error"] / least)
             cells = [
-                f"{each['error']:.4f}",
-                "" if scalar is None else f"{scalar:.4f}",
-                f"{least:.4f}",
+                f"{each['error']:.3g}",
+                "" if scalar is None else f"{scalar:.3g}",
+                f"{least:.3g}",
                 f"{short:.2f} dB",
             ]
-            rows.append([f"{each['columns']}", f"{each['bits']:.3g}", *cells])
-    return table(["columns of a nibble", "bits a column", "chain", "Lloyd-Max", "bound", "chain above bound"], rows)
+            rows.append([" ".join(map(str, each["pattern"])), f"{each['bits']:.3g}", *cells])
+    return table(["columns of nibbles", "bits a column", "chain", "Lloyd-Max", "bound", "chain above bound"], rows)
 
 
 def _published(measured: Measured) -> str:

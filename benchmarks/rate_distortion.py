@@ -18,22 +18,22 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from gaussian_books import error
 from quality import Embeddings
 from threadpoolctl import threadpool_limits
 
 from lplr_index.atomic import atomic_write
-from lplr_index.auto.books import SIZES, measure_shapes
+from lplr_index.auto.shapes import gaussian_books
 from lplr_index.evaluation import Task
 from lplr_index.lloyd import lloyd_max
 
 BITS = (0.5, 1.0, 2.0, 4.0)
-POWERS = (1.0, 1.3, 1.6, 1.9)  # of the energies by which bits are shared
+POWERS = (1.0, 1.3, 1.6, 1.9, 2.2)  # of the energies by which bits are shared
 GAIN_POWERS = (0.5, 0.75, 1.0)
 GAIN_BITS = 4
 MOST_ROWS = 15_000
-SHAPE_ROWS, SHAPE_STEPS = 1500, 40
 LLOYD_VALUES = 1 << 20
-LLOYD_BITS = (1, 2, 3, 4)
+LLOYD_BITS = (1, 2, 3, 4, 5, 6)
 
 Floats = npt.NDArray[np.float64]
 
@@ -81,19 +81,17 @@ def _recall(task: Task, xq: npt.NDArray[Any], hats: Floats, gain_power: float) -
 
 
 def distortions(seed: int) -> list[dict[str, Any]]:
-    """What codes leave of the variance of Gaussian columns: groups of the chain, and Lloyd-Max quantizers."""
+    """What codes leave of the variance of Gaussian columns: patterns of the chain, and Lloyd-Max quantizers."""
+    found: list[dict[str, Any]] = []
+    for pattern, book in gaussian_books().items():
+        bits = 4 * len(pattern) / sum(pattern)
+        found.append({"code": "chain", "pattern": pattern, "bits": bits, "error": error(pattern, book, seed + 2)})
     rng = np.random.default_rng(seed)
-    rows = rng.standard_normal((SHAPE_ROWS, SHAPE_STEPS * max(SIZES))).astype(np.float32)
-    shapes = measure_shapes(rows, seed)
-    found = [
-        {"code": "chain", "columns": size, "bits": 4 / size, "error": shape.distortion}
-        for size, shape in shapes.items()
-    ]
     values = rng.standard_normal(LLOYD_VALUES).astype(np.float32)
     for bits in LLOYD_BITS:
         levels = lloyd_max(values, bits)
-        error = np.square(values - levels[np.searchsorted((levels[1:] + levels[:-1]) / 2, values)]).mean()
-        found.append({"code": "Lloyd-Max", "columns": 1, "bits": float(bits), "error": float(error)})
+        missed = np.square(values - levels[np.searchsorted((levels[1:] + levels[:-1]) / 2, values)]).mean()
+        found.append({"code": "Lloyd-Max", "pattern": None, "bits": float(bits), "error": float(missed)})
     return found
 
 
@@ -114,7 +112,7 @@ def main() -> None:
     with threadpool_limits(1):  # on which the last bits of what BLAS returns depend
         shapes = distortions(options.seed)
         for each in shapes:
-            print(f"{each['code']:10} {each['columns']:3} columns {each['bits']:.3f} bits: {each['error']:.4f}")
+            print(f"{each['code']:10} {each['bits']:.3f} bits: {each['error']:.5f} {each['pattern'] or ''}")
         found = []
         for name in names:
             found += ceilings(folders[name](), options.rows, options.seed)

@@ -70,7 +70,8 @@ def test_what_ablations_switch_off_is_worse(centred):
     plain = replace(PLAIN, power=1)
     best = missed(fitted(centred, plain), centred)
 
-    for worse in (replace(plain, window=4), replace(plain, even=True), replace(plain, rounds=0)):
+    for change in ({"window": 4}, {"mixed": False}, {"even": True}, {"rounds": 0}):
+        worse = replace(plain, **change)
         assert missed(fitted(centred, worse), centred) > best
 
 

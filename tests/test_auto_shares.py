@@ -8,9 +8,11 @@ import pytest
 from lplr_index.auto.shares import Option, share_nibbles
 
 OPTIONS = [
-    Option(1, 1, 0, 0.01),
-    Option(2, 1, 0, 0.08),
-    Option(3, 1, 0, 0.2),
+    Option.chained((1,), 0.01),
+    Option.chained((1, 2), 0.05),
+    Option.chained((2,), 0.08),
+    Option.chained((3,), 0.2),
+    Option.chained((0, 1, 1), 0.002),
     Option(2, 3, 6, 0.001),
     Option(1, 2, 8, 0.0001),
 ]
@@ -38,9 +40,9 @@ def distortion(energies, shares):
     """Return the distortion of shares, by the options that they name."""
     scalar = {option.bits: option.distortion for option in OPTIONS if option.bits}
     total = sum(scalar[b] * energies[j] for j, b in zip(shares.scalar, shares.bits, strict=True))
-    group = np.repeat(np.arange(len(shares.sizes)), shares.sizes)
-    by_size = {option.columns: option.distortion for option in OPTIONS if not option.bits}
-    total += sum(by_size[shares.sizes[g]] * energies[j] for j, g in zip(shares.chained, group, strict=True))
+    chained = {option.pattern: option.distortion for option in OPTIONS if option.pattern}
+    rates = [chained[pattern] for pattern in shares.patterns for _ in range(sum(pattern))]
+    total += sum(rate * energies[j] for j, rate in zip(shares.chained, rates, strict=True))
     coded = np.concatenate([shares.scalar, shares.chained])
     return total + np.delete(energies, coded).sum()
 

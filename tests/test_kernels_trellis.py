@@ -26,7 +26,7 @@ def levels(chain, nibbles):
     return chain.book[columns, 0, nibbles[:, group]] + chain.book[columns, 1, before[:, group]]
 
 
-@pytest.mark.parametrize("sizes", [(1,), (3,), (1, 1), (2, 5), (1, 1, 1), (1, 3, 2)])
+@pytest.mark.parametrize("sizes", [(1,), (3,), (1, 1), (2, 5), (1, 1, 1), (1, 3, 2), (0, 1, 1), (2, 0, 1)])
 @pytest.mark.parametrize("whole", [False, True])
 def test_no_other_chain_is_nearer(rng, sizes, whole):
     chain = make_chain(rng, sizes, whole=whole)
@@ -49,7 +49,7 @@ def test_of_equal_chains_the_lowest_is_taken():
     assert not chain.encode(np.ones((5, 4), np.float32)).any()
 
 
-@pytest.mark.parametrize("sizes", [(1,), (2, 1, 32, 7), (1,) * 40])
+@pytest.mark.parametrize("sizes", [(1,), (2, 1, 32, 7), (1,) * 40, (0, 1, 2, 0, 3)])
 def test_decode_adds_two_entries(rng, sizes):
     chain = make_chain(rng, sizes)
     nibbles = rng.integers(0, 16, (50, len(sizes)), dtype=np.uint8)
@@ -57,7 +57,7 @@ def test_decode_adds_two_entries(rng, sizes):
     np.testing.assert_array_equal(chain.decode(nibbles), levels(chain, nibbles))
 
 
-@pytest.mark.parametrize("sizes", [(1,), (2, 1, 32, 7), (1,) * 40])
+@pytest.mark.parametrize("sizes", [(1,), (2, 1, 32, 7), (1,) * 40, (0, 1, 2, 0, 3)])
 def test_tables_add_up_to_products_with_the_levels(rng, sizes):
     chain = make_chain(rng, sizes)
     y = rng.standard_normal((6, sum(sizes))).astype(np.float32)

@@ -20,6 +20,7 @@ _STEPS, _ROUNDS = 10, 5  # of k-means: widths, and turns at each
 _LAST = 4  # steps that see all rows
 _FEW = 16384  # rows that the steps before them see
 _MOST = 65536  # rows of a stage, each choice counted
+_CHANCE = 2.0  # what chance makes of a mean, relative to rows drawn blindly: they are drawn to be near it
 _PRIOR = 30.0  # rows that the old centroid counts for in a refit
 _COLUMNS, _TOGETHER = 64, 4096  # columns, or rows, of a task
 _LEAST = 1e-300  # of what is divided by
@@ -92,7 +93,9 @@ def k_means(y: FloatMatrix, rng: np.random.Generator) -> npt.NDArray[np.float32]
             crowded = np.argsort(-counts, kind="stable")
             for rank, empty in enumerate(np.flatnonzero(counts == 0)):
                 words[empty] = words[crowded[rank % CENTROIDS]] * np.float32(1 + 1 / 1024)
-    return _shrunk(y, words) @ basis.T
+    with single_threaded():
+        turned: FloatMatrix = _shrunk(y, words) @ basis.T
+    return turned
 
 
 def _nearest(y: FloatMatrix, words: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
@@ -119,7 +122,7 @@ def _shrunk(y: FloatMatrix, words: npt.NDArray[np.float32]) -> npt.NDArray[np.fl
     noise = np.zeros(y.shape[1])
     for start in range(0, len(y), _TOGETHER):
         rows = slice(start, start + _TOGETHER)
-        noise += column_energies(y[rows] - words[chosen[rows]]) * (len(y[rows]) / len(y))
+        noise += _CHANCE * column_energies(y[rows] - words[chosen[rows]]) * (len(y[rows]) / len(y))
     spread = (counts * np.square(words, dtype=np.float64)).sum(axis=0) / len(y)
     signal = np.maximum(spread - noise * CENTROIDS / len(y), 0)
     shrink = signal / np.maximum(signal + noise / np.maximum(counts, 1), _LEAST)

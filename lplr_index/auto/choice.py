@@ -20,17 +20,17 @@ _FIT_ROWS, _BASE_ROWS, _QUERY_ROWS = 16384, 16384, 2048  # at most, of a trial
 _ROWS_OF_A_CENTROID = 8  # fewer training rows than this times 256 carry no centroids
 _NEIGHBOURS = 20  # of a query: recall of twice the usual ten tells recipes apart with fewer queries
 _TOGETHER = 32  # queries whose scores are in memory at a time
-_POWERS = (1.15, 1.75)  # beside the plain recipe's
+_POWERS = (1.3, 2.0)  # beside the plain recipe's
 _STAGES = (1, 2, 4)
 _FEW_STAGES = 2  # with which the power is chosen, because more take long
 _SHARES = (0.1, 0.25, 0.5)  # of the metric, that queries may have
 _GAIN_POWERS = (0.5, 0.75, 1.0)
-_CLEAR = 0.003  # recall by which another power than the plain recipe's must be better: less is noise
-_WORTH = 0.001  # recall that a further centroid byte must bring, for the time it takes in a scan
+_CLEAR = 0.002  # recall by which another power than the plain recipe's must be better: less is noise
+_HIDDEN = 0.01  # of the neighbours missed, that a centroid byte may miss more of: trials have fewer rows to learn from
 _LEAST = 1e-30  # of what is divided by
 _AWAY = 0.005  # recall that rows may lose as queries where the user's queries gain
 
-PLAIN = Recipe(power=1.45, stages=0)
+PLAIN = Recipe(power=1.65, stages=0)
 """What is taken where rows are too few to choose by."""
 
 
@@ -172,7 +172,7 @@ def _with_stages(held: HeldOut, best: Trial, stages: list[int]) -> Trial:
     for count in stages:
         if held.carries(count):
             more = held.trial(replace(best.recipe, stages=count))
-            if more.recall >= best.recall + _WORTH * (count - best.recipe.stages):
+            if more.recall >= best.recall - _HIDDEN * (1 - best.recall) * (count - best.recipe.stages):
                 best = more
     return best
 

@@ -85,7 +85,8 @@ def query_metric(moment: Float64Matrix, power: float) -> Float64Matrix:
     weights = _weights(energies[::-1], power)[::-1]
     if weights.min() == weights.max():
         return np.eye(len(moment))
-    metric: Float64Matrix = (basis * weights) @ basis.T
+    with single_threaded():
+        metric: Float64Matrix = (basis * weights) @ basis.T
     return metric
 
 

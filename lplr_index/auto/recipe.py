@@ -21,8 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lplr_index.arrays import FloatMatrix, some_rows
-from lplr_index.auto.books import SIZES, Shape, measure_shapes, train_chain
+from lplr_index.auto.books import train_chain
 from lplr_index.auto.centroids import grow_stages, refit_stages
+from lplr_index.auto.shapes import LARGEST, Pattern, Shape, measure_shapes
 from lplr_index.auto.shares import Option, Shares, share_nibbles
 from lplr_index.basis import energy_basis, right_inverse
 from lplr_index.codecs import Centroids, ScalarCodec
@@ -59,6 +60,8 @@ class Recipe:
         Turns of encoding and fitting of the books.
     window : int
         8, or 4 for a chain whose levels do not look back.
+    mixed : bool
+        Also use patterns of groups of different sizes.
     even : bool
         Give all columns the same, instead of sharing by energy.
     refit : bool
@@ -67,12 +70,13 @@ class Recipe:
         How much of the metric's second moment is the queries', 0 to 1, where queries are known.
     """
 
-    power: float = 1.4
+    power: float = 1.65
     stages: int = 1
     gain_bits: int = 4
     gain_power: float = 0.75
-    rounds: int = 6
+    rounds: int = 4
     window: int = 8
+    mixed: bool = True
     even: bool = False
     refit: bool = False
     query_share: float = 0.0
@@ -92,7 +96,7 @@ class Fit:
         The code of y.
     recipe : Recipe
         What it was trained by.
-    shapes : dict of int to Shape
+    shapes : dict of pattern to Shape
         What was measured on the way.
     grown : Centroids
         Centroids before they were refitted together.
@@ -102,7 +106,7 @@ class Fit:
     encoder: FloatMatrix | None
     codec: TrellisCodec
     recipe: Recipe
-    shapes: dict[int, Shape]
+    shapes: dict[Pattern, Shape]
     grown: Centroids
 
 
@@ -140,17 +144,18 @@ def fit(
     centroids = refit_stages(weighed, grown)
     rest = by_rows(centroids.left, weighed)
     del weighed  # as large as the sample
-    energies, basis = energy_basis(rest, min(rest.shape[1], nibbles * max(SIZES)), seed)
+    energies, basis = energy_basis(rest, min(rest.shape[1], nibbles * LARGEST), seed)
     y = by_rows(Product(basis), rest)
-    shapes = before.shapes if before else _shapes(y, seed)
-    options = _even(shapes, len(energies) / nibbles) if recipe.even else _options(y, shapes)
+    shapes = before.shapes if before else _shapes(y)
+    options = _even(shapes, len(energies) / nibbles) if recipe.even else _options(y, shapes, mixed=recipe.mixed)
     shares = share_nibbles(honest_energies(rest, energies, seed), options, nibbles)
     coded = np.concatenate([shares.scalar, shares.chained])
     tail = np.setdiff1d(np.arange(len(energies)), coded)  # reached by centroids alone
     order = np.concatenate([coded, tail if recipe.stages else tail[:0]])
     with single_threaded():
         R = as_half(np.linalg.pinv(metric @ basis[:, order].astype(np.float64)))
-    codec = _train_codec(y[:, order], centroids.table @ basis[:, order], shares, shapes, recipe, nbytes, seed)
+        turned = centroids.table @ basis[:, order]
+    codec = _train_codec(y[:, order], turned, shares, shapes, recipe, nbytes, seed)
     if rows is None:
         return Fit(R, None, codec, recipe, shapes, grown)
     encoder = right_inverse(R)
@@ -163,7 +168,7 @@ def _train_codec(
     y: FloatMatrix,
     centroids: FloatMatrix,
     shares: Shares,
-    shapes: dict[int, Shape],
+    shapes: dict[Pattern, Shape],
     recipe: Recipe,
     nbytes: int,
     seed: int,
@@ -173,7 +178,8 @@ def _train_codec(
     rows = some_rows(y, _TRAIN_ROWS, seed)
     levels = [lloyd_max(rows[:, j], int(bits)) for j, bits in enumerate(shares.bits)]
     spread = np.sqrt(column_energies(rows))
-    chain = train_chain(np.ascontiguousarray(rows[:, first:last]), shares.sizes, shapes, recipe.rounds, recipe.window)
+    start = np.concatenate([np.zeros((0, 2, 16)), *(shapes[pattern].book for pattern in shares.patterns)])
+    chain = train_chain(np.ascontiguousarray(rows[:, first:last]), shares.sizes, start, recipe.rounds, recipe.window)
     return TrellisCodec.build(
         centroids=centroids,
         scalar=ScalarCodec.build(levels, spread[:first]) if levels else None,
@@ -212,22 +218,23 @@ def honest_energies(rest: FloatMatrix, energies: npt.NDArray[np.float64], seed: 
     return np.minimum.accumulate(corrected)
 
 
-def _shapes(y: FloatMatrix, seed: int) -> dict[int, Shape]:
+def _shapes(y: FloatMatrix) -> dict[Pattern, Shape]:
     """Shapes measured on rows y (n, m), or on Gaussian ones where rows are too few, or too much alike, to tell."""
     if len(y) >= _FEW and y.any():
-        return measure_shapes(y, seed)
-    return _gaussian_shapes(y.shape[1], seed)
+        return measure_shapes(y)
+    return _gaussian_shapes(y.shape[1])
 
 
 @lru_cache(maxsize=16)
-def _gaussian_shapes(columns: int, seed: int) -> dict[int, Shape]:
+def _gaussian_shapes(columns: int) -> dict[Pattern, Shape]:
     """Shapes measured on Gaussian numbers."""
-    return measure_shapes(np.random.default_rng(seed).standard_normal((_FEW, columns)).astype(np.float32), seed)
+    return measure_shapes(np.random.default_rng(0).standard_normal((_FEW, columns)).astype(np.float32))
 
 
-def _options(y: FloatMatrix, shapes: dict[int, Shape]) -> list[Option]:
+def _options(y: FloatMatrix, shapes: dict[Pattern, Shape], *, mixed: bool) -> list[Option]:
     """Ways to code columns, with the distortion each has on columns of unit variance like those of y (n, m)."""
-    options = [Option(size, 1, 0, shape.distortion) for size, shape in shapes.items()]
+    used = [shape for shape in shapes.values() if mixed or len(shape.pattern) == 1]
+    options = [Option.chained(shape.pattern, shape.distortion) for shape in used]
     rows = y[:_SCALAR_ROWS, : max(1, _SCALAR_VALUES // min(len(y), _SCALAR_ROWS))].astype(np.float64)
     spread = np.sqrt(column_energies(rows))
     values = (rows[:, spread > 0] / spread[spread > 0]).reshape(-1).astype(np.float32)
@@ -239,10 +246,10 @@ def _options(y: FloatMatrix, shapes: dict[int, Shape]) -> list[Option]:
     return options
 
 
-def _even(shapes: dict[int, Shape], columns: float) -> list[Option]:
+def _even(shapes: dict[Pattern, Shape], columns: float) -> list[Option]:
     """The one size of group that gives about ``columns`` columns to every nibble."""
-    size = min(shapes, key=lambda one: abs(one - columns))
-    return [Option(size, 1, 0, shapes[size].distortion)]
+    pattern = min((one for one in shapes if len(one) == 1), key=lambda one: abs(one[0] - columns))
+    return [Option.chained(pattern, shapes[pattern].distortion)]
 
 
 def as_half(x: npt.NDArray[np.floating]) -> FloatMatrix:

@@ -16,15 +16,23 @@ class Option(NamedTuple):
     columns, nibbles : int
         How many columns, and nibbles for them together.
     bits : int
-        Bits of each column's scalar code; 0 where the columns are one group of the chain.
+        Bits of each column's scalar code; 0 where the columns are the chain's.
     distortion : float
         The part of a column's variance that is left as squared error.
+    pattern : tuple of int
+        Columns of each nibble, of the chain.
     """
 
     columns: int
     nibbles: int
     bits: int
     distortion: float
+    pattern: tuple[int, ...] = ()
+
+    @classmethod
+    def chained(cls, pattern: tuple[int, ...], distortion: float) -> Option:
+        """Columns of the chain."""
+        return cls(sum(pattern), len(pattern), 0, distortion, pattern)
 
 
 class Shares(NamedTuple):
@@ -38,14 +46,19 @@ class Shares(NamedTuple):
         Their bits.
     chained : ndarray of shape (columns of the chain,), int64
         Columns of the chain, in order.
-    sizes : ndarray of shape (steps,), uint16
-        Columns of each of its groups.
+    patterns : list of tuple of int
+        The columns of its nibbles, one pattern after the other.
     """
 
     scalar: npt.NDArray[np.int64]
     bits: npt.NDArray[np.uint8]
     chained: npt.NDArray[np.int64]
-    sizes: npt.NDArray[np.uint16]
+    patterns: list[tuple[int, ...]]
+
+    @property
+    def sizes(self) -> npt.NDArray[np.uint16]:
+        """Columns of each group of the chain, (steps,)."""
+        return np.array([size for pattern in self.patterns for size in pattern], np.uint16)
 
 
 def share_nibbles(energies: npt.NDArray[np.float64], options: list[Option], nibbles: int) -> Shares:
@@ -95,7 +108,7 @@ def _assemble(chosen: list[Option]) -> Shares:
     scalar: list[int] = []
     bits: list[int] = []
     chained: list[int] = []
-    sizes: list[int] = []
+    patterns: list[tuple[int, ...]] = []
     column = 0
     for option in chosen:
         mine = range(column, column + option.columns)
@@ -105,7 +118,5 @@ def _assemble(chosen: list[Option]) -> Shares:
             bits += [option.bits] * option.columns
         else:
             chained += mine
-            sizes.append(option.columns)
-    return Shares(
-        np.array(scalar, np.int64), np.array(bits, np.uint8), np.array(chained, np.int64), np.array(sizes, np.uint16)
-    )
+            patterns.append(option.pattern)
+    return Shares(np.array(scalar, np.int64), np.array(bits, np.uint8), np.array(chained, np.int64), patterns)

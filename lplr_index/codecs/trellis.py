@@ -35,7 +35,7 @@ class Chain:
     Attributes
     ----------
     sizes : ndarray of shape (steps,), uint16
-        Columns of each nibble's group.
+        Columns of each nibble's group; a nibble without any counts in the next group alone.
     book : ndarray of shape (columns, 2, 16), float32
         What a column's level adds up from: an entry by its own nibble and one by the nibble before (zeros for the
         first group).
@@ -85,10 +85,16 @@ class Chain:
     def weight(self, spread: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """How far apart the entries of each nibble's table usually lie, (steps,), for usual |y| (columns,)."""
         reach = np.ptp(self.book, axis=2) * spread[:, None]  # (columns, 2)
-        own = np.add.reduceat(reach[:, 0], self.starts[:-1]) if self.steps else np.zeros(0)
-        later = np.add.reduceat(reach[:, 1], self.starts[:-1]) if self.steps else np.zeros(0)
-        weight: npt.NDArray[np.float64] = np.sqrt(own**2 + np.append(later[1:], 0.0) ** 2)
+        own, later = self._by_group(reach).T
+        weight: npt.NDArray[np.float64] = np.sqrt(own**2 + np.append(later[1:], np.zeros(min(self.steps, 1))) ** 2)
         return weight
+
+    def _by_group(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Sums over the columns of each group, (steps, ...), of values (columns, ...)."""
+        sums, some = np.zeros((self.steps, *values.shape[1:])), self.sizes > 0
+        if some.any():
+            sums[some] = np.add.reduceat(values, self.starts[:-1][some], axis=0)
+        return sums
 
     @cached_property
     def _flat(self) -> npt.NDArray[np.float32]:
@@ -97,14 +103,11 @@ class Chain:
     @cached_property
     def _metric(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Squared lengths of what nibbles add, and, in both orders, twice the products with those before; flat."""
-        squares, gram = np.zeros((self.steps, 16)), np.zeros((self.steps, 16, 16))
-        if self.steps:
-            book, starts = self.book.astype(np.float64), self.starts[:-1]
-            lengths = np.add.reduceat(np.square(book), starts, axis=0)
-            squares += lengths[:, 0]
-            squares[:-1] += lengths[1:, 1]
-            gram += np.add.reduceat(2 * book[:, 1, :, None] * book[:, 0, None, :], starts, axis=0)
-        rows = gram.astype(np.float32)
+        book = self.book.astype(np.float64)
+        lengths = self._by_group(np.square(book))
+        squares = lengths[:, 0]
+        squares[:-1] += lengths[1:, 1]
+        rows = self._by_group(2 * book[:, 1, :, None] * book[:, 0, None, :]).astype(np.float32)
         columns = np.ascontiguousarray(rows.transpose(0, 2, 1))
         return squares.astype(np.float32).reshape(-1), rows.reshape(-1), columns.reshape(-1)
 
@@ -206,11 +209,13 @@ class TrellisCodec:
 
     @property
     def column_bits(self) -> npt.NDArray[np.float64]:
-        """Bits of each column, centroids aside: columns share their group's nibble."""
+        """Bits of each column, centroids aside: a group shares its nibble, and nibbles without columns before it."""
         bits = np.zeros(self.m)
         if self.scalar is not None:
             bits[: self._first] = self.scalar.bits
-        bits[self._first : self._first + len(self.book)] = np.repeat(4 / self.sizes, self.sizes)
+        some = np.flatnonzero(self.sizes)
+        shared = 4 * np.diff(some, prepend=-1) / self.sizes[some]
+        bits[self._first : self._first + len(self.book)] = np.repeat(shared, self.sizes[some])
         return bits
 
     @property
@@ -324,7 +329,7 @@ class TrellisCodec:
             and self.book.shape[1:] == (2, 16)
             and self.unit.shape == (1,)
             and int(self.sizes.astype(np.int64).sum()) == len(self.book)
-            and (self.sizes > 0).all()
+            and not (len(self.sizes) and self.sizes[-1] == 0)
             and len(self.places) == self._scalar_nibbles + len(self.sizes)
             and len(self.places) <= self.nibbles
             and self.nibbles % 2 == 0
