@@ -13,6 +13,7 @@ from lplr_index.products import Product
 
 CENTROIDS = 256  # of a stage
 _BEAM = 8  # choices that are followed from stage to stage
+_TOLD = 0.99  # of the energy of centroids: in these columns they are told apart, the others hardly change a choice
 _TOGETHER = 512  # rows whose products with the centroids are in memory at a time
 
 
@@ -40,14 +41,15 @@ class Centroids:
     def choices(self, y: FloatMatrix, keep: int) -> npt.NDArray[np.uint8]:
         """The words (n, keep, stages) uint8 of the sums near each row of y (n, m) float32, nearest first.
 
-        Of each stage the 8 sums of least squared error go on to the next. Without stages there is one, empty, choice.
+        Near by the columns in which centroids differ most. Of each stage the 8 sums of least squared error go on to the
+        next. Without stages there is one, empty, choice.
         """
         from lplr_index.kernels import centroids as kernel
 
         words = np.zeros((len(y), keep if self.stages else 1, self.stages), np.uint8)
         for start in range(0, len(y) if self.stages else 0, _TOGETHER):
             rows = slice(start, start + _TOGETHER)
-            dots = self.products(y[rows])
+            dots = self._told_product(y[rows, self._told]).reshape(-1, self.stages, CENTROIDS)
             kernel.search(dots, self._squares, self._cross, _BEAM, np.empty((len(dots), keep), np.float32), words[rows])
         return words
 
@@ -71,14 +73,30 @@ class Centroids:
         return Product(np.ascontiguousarray(self.table.reshape(-1, self.table.shape[2]).T))
 
     @cached_property
+    def _told(self) -> npt.NDArray[np.int64]:
+        """The columns of most energy that suffice to tell centroids apart, ascending."""
+        energies = np.square(self.table, dtype=np.float64).sum(axis=(0, 1))
+        order = np.argsort(-energies, kind="stable")
+        enough = int(np.searchsorted(np.cumsum(energies[order]), _TOLD * energies.sum())) + 1
+        return np.sort(order[:enough])
+
+    @cached_property
+    def _told_table(self) -> npt.NDArray[np.float32]:
+        """All centroids in those columns, (stages * 256, columns)."""
+        return np.ascontiguousarray(self.table[:, :, self._told].reshape(self.stages * CENTROIDS, -1))
+
+    @cached_property
+    def _told_product(self) -> Product:
+        return Product(np.ascontiguousarray(self._told_table.T))
+
+    @cached_property
     def _squares(self) -> npt.NDArray[np.float32]:
-        """Squared lengths (stages, 256)."""
-        squares: npt.NDArray[np.float64] = np.square(self.table, dtype=np.float64).sum(axis=2)
-        return squares.astype(np.float32)
+        """Squared lengths (stages, 256) in those columns."""
+        squares: npt.NDArray[np.float64] = np.square(self._told_table, dtype=np.float64).sum(axis=1)
+        return squares.astype(np.float32).reshape(self.stages, CENTROIDS)
 
     @cached_property
     def _cross(self) -> npt.NDArray[np.float32]:
-        """Twice the products of centroids of two stages, (stages, stages, 256, 256)."""
-        flat = self.table.reshape(-1, self.table.shape[2])
-        cross = 2 * self._product(flat).reshape(self.stages, CENTROIDS, self.stages, CENTROIDS)
+        """Twice the products of centroids of two stages in those columns, (stages, stages, 256, 256)."""
+        cross = 2 * self._told_product(self._told_table).reshape(self.stages, CENTROIDS, self.stages, CENTROIDS)
         return np.ascontiguousarray(cross.transpose(0, 2, 1, 3))
