@@ -39,7 +39,7 @@ def _splat(builder: Any, scalar: Any) -> Any:
 def _add_up(
     typingctx: Any, values: Any, at: Any, start: Any, own: Any, cross: Any, rows: Any, count: Any, limit: Any
 ) -> Any:
-    """Whether any of 16 costs is below the limit: values[at : at + 16] = start + own[at : at + 16] + those of ``cross``.
+    """Whether any of 16 costs is below a limit: values[at : at + 16] = start + own[at : at + 16] + parts of ``cross``.
 
     Of ``cross``, flat, count entries of ``rows`` say where the rows of 256 begin that count; they are added in order.
     """
