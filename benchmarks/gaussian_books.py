@@ -38,15 +38,20 @@ def gaussian(pattern: Pattern, seed: int) -> npt.NDArray[np.float32]:
     return np.random.default_rng(seed).standard_normal((rows, repeats * sum(pattern))).astype(np.float32)
 
 
+def inner(left: Books, pattern: Pattern) -> float:
+    """The squared error but for the first and the last repetition, which lack a neighbour."""
+    return float(left[sum(pattern) : -sum(pattern)].mean())
+
+
 def anneal(
     y: npt.NDArray[np.float32], pattern: Pattern, book: Books, turns: int, rng: np.random.Generator
 ) -> tuple[float, Books]:
     """The squared error and the book after turns with noise that fades."""
     for turn in range(turns):
         book, left = fit_once(y, pattern, book)
-        heat = NOISE * np.sqrt(left) * max(0.0, 1 - turn / (FADED * turns))
+        heat = NOISE * np.sqrt(inner(left, pattern)) * max(0.0, 1 - turn / (FADED * turns))
         book += heat * rng.standard_normal(book.shape)
-    return fit_once(y, pattern, book)[1], book
+    return inner(fit_once(y, pattern, book)[1], pattern), book
 
 
 def learn(pattern: Pattern) -> Books:
@@ -64,7 +69,7 @@ def learn(pattern: Pattern) -> Books:
 
 def error(pattern: Pattern, book: Books, seed: int = 2) -> float:
     """What a book leaves of Gaussian columns that it was not trained on."""
-    return fit_once(gaussian(pattern, seed), pattern, book)[1]
+    return inner(fit_once(gaussian(pattern, seed), pattern, book)[1], pattern)
 
 
 def main() -> None:

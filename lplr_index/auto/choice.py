@@ -155,15 +155,12 @@ def choose(x: FloatMatrix, queries: FloatMatrix | None, nbytes: int, *, l2: bool
         return PLAIN
     held = HeldOut(x, queries, nbytes, l2=l2, seed=seed)
     best = _with_stages(held, held.trial(PLAIN), [n for n in _STAGES if n <= _FEW_STAGES])
-    plain = best
-    for power in _POWERS:
-        other = held.trial(replace(plain.recipe, power=power))
-        best = max(best, other, key=lambda one: one.recall - (one is not plain) * _CLEAR)
+    best = _with_power(held, best, list(_POWERS))
     if best.recipe.stages == _FEW_STAGES:
         best = _with_stages(held, best, [n for n in _STAGES if n > _FEW_STAGES])
-    if best.recipe.stages > _FEW_STAGES and best.recipe.power != PLAIN.power:  # what centroids take, weighs less
-        plain = held.trial(replace(best.recipe, power=PLAIN.power))
-        best = max(plain, best, key=lambda one: one.recall - (one is not plain) * _CLEAR)
+    lower = [power for power in (PLAIN.power, *_POWERS) if power < best.recipe.power]
+    if best.recipe.stages > _FEW_STAGES and lower:  # what centroids take, weighs less
+        best = _with_power(held, best, [max(lower)])
     return best.recipe if queries is None else _with_queries(held, best).recipe
 
 
@@ -175,6 +172,12 @@ def _with_stages(held: HeldOut, best: Trial, stages: list[int]) -> Trial:
             if more.recall >= best.recall - _HIDDEN * (1 - best.recall) * (count - best.recipe.stages):
                 best = more
     return best
+
+
+def _with_power(held: HeldOut, best: Trial, powers: list[float]) -> Trial:
+    """The best trial with one of the powers, or the one given unless that is clearly worse."""
+    others = [held.trial(replace(best.recipe, power=power)) for power in powers]
+    return max([best, *others], key=lambda one: one.recall - (one is not best) * _CLEAR)
 
 
 def _with_queries(held: HeldOut, best: Trial) -> Trial:

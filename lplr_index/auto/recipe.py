@@ -37,6 +37,7 @@ _MANY = 16  # rows a coordinate, from which a sample's energies are taken as the
 _MOST = 4.0  # energies are corrected by at most
 _FEW = 1000  # rows: with fewer, shapes are measured on Gaussian numbers
 _TRAIN_ROWS = 1 << 15  # that levels and books are trained on
+_TURNS = 64  # of a group, all groups counted, that books are given at the least: short chains have large groups
 _SCALAR_ROWS, _SCALAR_VALUES = 4096, 1 << 16  # on which distortions of scalar codes are measured
 _SCALAR = ((3, 4, 3), (5, 4, 5), (6, 2, 3), (7, 4, 7), (8, 1, 2))  # bits, columns, and the nibbles that hold them
 
@@ -57,7 +58,7 @@ class Recipe:
     gain_power : float
         See ``gains.Gain``.
     rounds : int
-        Turns of encoding and fitting of the books.
+        Turns of encoding and fitting of the books; more for chains of a few groups.
     window : int
         8, or 4 for a chain whose levels do not look back.
     mixed : bool
@@ -179,7 +180,8 @@ def _train_codec(
     levels = [lloyd_max(rows[:, j], int(bits)) for j, bits in enumerate(shares.bits)]
     spread = np.sqrt(column_energies(rows))
     start = np.concatenate([np.zeros((0, 2, 16)), *(shapes[pattern].book for pattern in shares.patterns)])
-    chain = train_chain(np.ascontiguousarray(rows[:, first:last]), shares.sizes, start, recipe.rounds, recipe.window)
+    rounds = recipe.rounds and max(recipe.rounds, _TURNS // max(len(shares.sizes), 1))
+    chain = train_chain(np.ascontiguousarray(rows[:, first:last]), shares.sizes, start, rounds, recipe.window)
     return TrellisCodec.build(
         centroids=centroids,
         scalar=ScalarCodec.build(levels, spread[:first]) if levels else None,

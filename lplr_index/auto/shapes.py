@@ -21,6 +21,7 @@ from lplr_index.linalg import column_energies, single_threaded
 from lplr_index.threads import by_rows
 
 Pattern = tuple[int, ...]
+FloatArray = npt.NDArray[np.float64]
 
 PATTERNS: tuple[Pattern, ...] = (
     *((0, 1, 1, 1), (0, 1, 1, 1, 1), (0, 1, 1, 1, 1, 1, 1)),
@@ -74,8 +75,9 @@ def measure_shapes(y: FloatMatrix) -> dict[Pattern, Shape]:
     Notes
     -----
     All repetitions of a pattern share a book, so a few rows train it well: it is the start of every group's own book,
-    and its measured distortion is what bits are allocated by. Patterns that do not fit twice into the columns are left
-    out, but for that of single columns.
+    and its measured distortion is what bits are allocated by. That counts the first group, which has nothing before it,
+    and the last, which nothing follows: so it is with the few groups of a short row. Patterns that do not fit twice
+    into the columns are left out, but for that of single columns.
     """
     rows = y[:_ROWS]
     spread = np.sqrt(column_energies(rows))
@@ -106,24 +108,22 @@ def fit_shape(y: FloatMatrix, pattern: Pattern, book: npt.NDArray[np.float64], r
     """
     for _ in range(rounds):
         book = fit_once(y, pattern, book)[0]
-    return Shape(pattern, book, fit_once(y, pattern, book)[1])
+    return Shape(pattern, book, float(fit_once(y, pattern, book)[1].mean()))
 
 
-def fit_once(y: FloatMatrix, pattern: Pattern, book: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], float]:
-    """The better book (columns, 2, 16) after one turn, and the squared error of the one before; see ``fit_shape``.
+def fit_once(y: FloatMatrix, pattern: Pattern, book: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The better book (columns, 2, 16) after one turn, and what the one before left of each column of y (n, m).
 
-    The first repetition, which has nothing before it, and the last, of which nothing follows, count only where there
-    are no others.
+    The first group has nothing before it, so the book is fitted without the first repetition, unless there is no other.
     """
     columns = sum(pattern)
     repeats = y.shape[1] // columns
     sizes = np.tile(np.array(pattern, np.uint16), repeats)
     chain = Chain(sizes, first_alone(np.tile(book, (repeats, 1, 1)), pattern[0]))
     nibbles = by_rows(chain.encode, y)
-    inner = slice(columns, -columns) if repeats > 2 else slice(None)
-    error = float(np.square((y - chain.decode(nibbles))[:, inner], dtype=np.float64).mean())
+    left: FloatArray = np.square(y - chain.decode(nibbles), dtype=np.float64).mean(axis=0)
     pairs, sums = tally(chain, y, nibbles)
     late = slice(1 if repeats > 1 else 0, None)
     pairs = pairs.reshape(repeats, len(pattern), 16, 16)[late].sum(axis=0)
     sums = sums.reshape(repeats, columns, 2, 16)[late].sum(axis=0)
-    return solve_books(pairs, sums, book, np.repeat(np.arange(len(pattern)), pattern)), error
+    return solve_books(pairs, sums, book, np.repeat(np.arange(len(pattern)), pattern)), left
