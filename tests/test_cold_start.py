@@ -47,7 +47,7 @@ def package(tmp_path):
     shutil.copytree(
         Path(lplr_index.__file__).parent,
         tmp_path / "copy" / "lplr_index",
-        ignore=shutil.ignore_patterns("__pycache__", "*.npy"),
+        ignore=shutil.ignore_patterns("__pycache__", "data"),  # vectors of some megabytes
     )
     (tmp_path / "cache").mkdir()
     return tmp_path / "copy", tmp_path / "cache"
