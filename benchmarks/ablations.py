@@ -18,7 +18,7 @@ USUAL = Recipe(stages=1)
 
 VARIANTS = {
     "usual": USUAL,
-    "window 4": replace(USUAL, window=4),
+    "window 4, groups of one size": replace(USUAL, window=4, mixed=False),  # patterns need the window
     "groups of one size at a time": replace(USUAL, mixed=False),
     "even shares": replace(USUAL, even=True),
     "power 1 (squared error)": replace(USUAL, power=1.0),
