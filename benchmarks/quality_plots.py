@@ -112,7 +112,11 @@ def _misses(measured: Measured) -> str:
         if not leads:
             continue
         behind = [name for name, lead in leads.items() if lead < 0]
-        short = [f"{name} ({lead:+.1f})" for name, lead in leads.items() if lead < bar]
+        short = [
+            f"{name} ({pair.lead:+.1f}{_at_the_bound(measured.ceiling(name, bits), pair)})"
+            for name, budget, pair in measured.comparisons()
+            if budget == bits and leads[name] < bar
+        ]
         line = f"* {_budget(bits)}, bar {bar:+g}: "
         line += f"mean {np.mean([*leads.values()]):+.1f}, worst {min(leads.values()):+.1f}. "
         line += f"Missed on {len(short)} of {len(leads)} sets: {', '.join(short)}. " if short else "Met on every set. "
@@ -142,6 +146,11 @@ def _misses(measured: Measured) -> str:
         gone = "; ".join(f"{', '.join(dict.fromkeys(names))} ({reason})" for reason, names in reasons.items())
         lines.append(f"* Peers that gave no figure, and so cannot be the best: {gone}.")
     return "\n".join(lines)
+
+
+def _at_the_bound(bound: dict[str, Any] | None, pair: Comparison) -> str:
+    """What the lead would be at the rate-distortion bound."""
+    return "" if bound is None else f"; at the bound {100 * (bound['recall10'] - pair.peer['recall10']):+.1f}"
 
 
 def _ceilings(measured: Measured) -> str:
