@@ -82,12 +82,9 @@ def query_metric(moment: Float64Matrix, power: float) -> Float64Matrix:
         return np.eye(len(moment))
     with single_threaded():
         energies, basis = np.linalg.eigh(moment)
-    weights = _weights(energies[::-1], power)[::-1]
-    if weights.min() == weights.max():
-        return np.eye(len(moment))
-    with single_threaded():
+        weights = _weights(energies[::-1], power)[::-1]
         metric: Float64Matrix = (basis * weights) @ basis.T
-    return metric
+    return metric if weights.min() < weights.max() else np.eye(len(moment))
 
 
 def _weights(energies: npt.NDArray[np.float64], power: float) -> npt.NDArray[np.float64]:

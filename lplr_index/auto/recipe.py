@@ -40,6 +40,7 @@ _TRAIN_ROWS = 1 << 15  # that levels and books are trained on
 _TURNS = 64  # of a group, all groups counted, that books are given at the least: short chains have large groups
 _SCALAR_ROWS, _SCALAR_VALUES = 4096, 1 << 16  # on which distortions of scalar codes are measured
 _SCALAR = ((3, 4, 3), (5, 4, 5), (6, 2, 3), (7, 4, 7), (8, 1, 2))  # bits, columns, and the nibbles that hold them
+# Scalar codes of 3 and 5 bits are worse than patterns: for columns too few to measure those on, or if not ``mixed``.
 
 
 @dataclass(frozen=True)
