@@ -221,7 +221,14 @@ class IndexLPLR(Index):
     # Searching
 
     def search(
-        self, x: npt.ArrayLike, k: int, *, filter: Any = None, threads: int | None = None, params: Any = None
+        self,
+        x: npt.ArrayLike,
+        k: int,
+        *,
+        filter: Any = None,
+        shortlist: int | None = None,
+        threads: int | None = None,
+        params: Any = None,
     ) -> tuple[FloatMatrix, IdArray]:
         """The k nearest rows of each query.
 
@@ -233,6 +240,9 @@ class IndexLPLR(Index):
             Neighbours wanted.
         filter : array_like of shape (ntotal,), bool, or (n,), integer, or faiss.IDSelector, optional
             Rows that may be returned: a mask over rows, ids, or a selector of ids.
+        shortlist : int, optional
+            Rank no more rows than so many, or k, for each query: those that look best by the first part of their codes.
+            That takes a half to a third of the time and misses few neighbours. All rows are ranked where None.
         threads : int, optional
             Threads to use; all where None. The result does not depend on it.
         params : faiss.SearchParameters, optional
@@ -253,11 +263,14 @@ class IndexLPLR(Index):
             Before ``train``.
         """
         k, threads = as_integer(k, "k", least=1), as_threads(threads)
+        shortlist = None if shortlist is None else as_integer(shortlist, "shortlist", least=1)
         allowed = self._allowed(filter, params)
         D, I = [], []
         for xq in self._query_batches(x):  # 1. the door
             queries = scanning.prepare(self.model, xq)  # 2. projection: y = R q, and its tables
-            keys, ids = scanning.search(self._rows, self.model, queries, k, allowed, threads)  # 3. scan, 4. top-k
+            keys, ids = scanning.search(  # 3. scan, 4. top-k
+                self._rows, self.model, queries, k, allowed, threads, shortlist
+            )
             D.append(self._distances(keys))
             I.append(ids)
         return np.concatenate(D), np.concatenate(I)

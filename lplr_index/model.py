@@ -17,11 +17,13 @@ from lplr_index.arrays import ByteMatrix, FloatMatrix
 from lplr_index.basis import right_inverse
 from lplr_index.blocks import Form
 from lplr_index.codecs import Codec
+from lplr_index.codecs.base import usual_query
 from lplr_index.errors import InputError
 from lplr_index.gains import NO_GAIN, Gain
 from lplr_index.linalg import single_threaded
 from lplr_index.products import Product
 
+_TAIL = 0.01
 _HALF_MOST = 65504.0  # largest float16
 
 
@@ -153,6 +155,19 @@ class Model:
         turn, shift, base = self._gram
         kernel.row_norms(L, L if turn is None else turn(L), shift, base, norms)
         return norms
+
+    @cached_property
+    def head(self) -> int:
+        """Leading nibbles, a multiple of eight, that with the stages tell all but ``_TAIL`` of the variance of scores.
+
+        Of scores of rows of any codes, for a query whose entries are as large as theirs.
+        """
+        tables = self.codec.query_tables(usual_query(self.codec))
+        told = tables.deficits.reshape(-1, 16).var(axis=1)
+        told *= 4.0 ** np.repeat(self.codec.shifts, 8)[: len(told)]
+        left = told[::-1].cumsum()[::-1][::8]
+        everything = left[0] + tables.stage_deficits[0].var(axis=1).sum()
+        return min(8 * max(int((left > _TAIL * everything).sum()), 1), self.codec.nibbles)
 
     @property
     def _last(self) -> int:

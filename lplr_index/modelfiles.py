@@ -33,7 +33,6 @@ def model_numbers(model: Model | None) -> dict[str, Any]:
     """What a header says of a model."""
     numbers: dict[str, Any] = {
         "nibbles": model.codec.nibbles if model else 0,
-        "heavy": model.codec.heavy if model else 0,
         "gain_step": model.gain.step if model else 0.0,
         "norm_unit": model.norm_unit if model else 0.0,
     }
@@ -90,16 +89,15 @@ def _gain(header: dict[str, Any]) -> Gain:
 
 def _codec(header: dict[str, Any], held: dict[str, npt.NDArray[Any]]) -> ScalarCodec | TrellisCodec:
     """The code of L; not checked yet."""
-    nibbles, heavy = (natural(header.get(key)) for key in ("nibbles", "heavy"))
+    nibbles = natural(header.get("nibbles"))
     if "book" not in held:
-        return ScalarCodec(held["bits"], held["levels"], held["fields"], nibbles, heavy)
+        return ScalarCodec(held["bits"], held["levels"], held["fields"], nibbles)
     scalar = None
     if "fields" in held:
         fields = held["fields"]
         if fields.ndim != 2 or fields.shape[1] != 5 or not len(fields) or not 0 <= fields[:, 1].max() < nibbles:
             raise HeaderError(f"expected fields of columns in {nibbles} nibbles, got others")
         used = int(fields[:, 1].max()) + 1
-        whole = used + used % 2
-        scalar = ScalarCodec(held["bits"], held["levels"], fields, whole, whole)
+        scalar = ScalarCodec(held["bits"], held["levels"], fields, used + used % 2)
     sizes, book, places, unit = (held[name] for name in ("sizes", "book", "places", "unit"))
-    return TrellisCodec(held["centroids"], scalar, sizes, book, places, unit, nibbles, heavy)
+    return TrellisCodec(held["centroids"], scalar, sizes, book, places, unit, nibbles)

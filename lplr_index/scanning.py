@@ -7,27 +7,31 @@ Work is cut by rows for few queries and by queries for many; each part ranks exa
 from __future__ import annotations
 
 from functools import cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from lplr_index.arrays import FloatMatrix, IdArray
 from lplr_index.blocks import BLOCK, Piece
-from lplr_index.kernels import scan_kernel
+from lplr_index.kernels import finish_kernel, scan_kernel
 from lplr_index.model import Model
 from lplr_index.rows import Rows
 from lplr_index.threads import run
 
 if TYPE_CHECKING:
-    from lplr_index.kernels.bounds import Layout, Queries
+    from lplr_index.kernels.layout import Layout, Levels, Queries, Segments
+
+    Where = tuple[Layout, Levels, Segments]
 
 Filter = npt.NDArray[np.uint32]
 
 _FEW = 16  # queries a thread should have before queries, not rows, are cut
 _QUERIES = 64  # queries of a task: their tables stay in the cache
 _ROWS = 1 << 14  # fewer rows are not worth a task of their own
+_AHEAD = 4096  # bytes: the hardware prefetcher stops at page ends, and takes 2.8 times the time alone
 _RANGE_ROOM = 1 << 12  # results of a range search before its buffer grows
+_NOBODY = np.iinfo(np.int64).max  # the id of no row, behind every other
 _ROUNDING = 4e-6  # float32 error of a bound relative to its parts: some twenty roundings, generously
 
 
@@ -45,7 +49,7 @@ def pack_filter(mask: npt.NDArray[np.bool_]) -> Filter:
 
 def layout(model: Model) -> Layout:
     """Where a model's rows keep what in a block."""
-    from lplr_index.kernels import bounds as kernel
+    from lplr_index.kernels import layout as kernel
 
     form, codec, gain = model.form, model.codec, model.gain
     gain_at = {0: -1, 4: BLOCK // 2 * (codec.nibbles - 1), 8: form.singles_at + BLOCK * codec.stages}
@@ -53,22 +57,42 @@ def layout(model: Model) -> Layout:
         nibbles=codec.nibbles,
         stages=codec.stages,
         block_bytes=BLOCK * form.code_size,
+        ahead=BLOCK * form.code_size * (1 + _AHEAD // (BLOCK * form.code_size)),
         gain_bits=gain.bits,
         gain_at=gain_at[gain.bits],
         gain_least=gain.least,
         gain_step=gain.step,
         norm_at=form.norms_at if model.norm_unit else -1,
         norm_unit=model.norm_unit,
-        heavy=codec.heavy,
-        split_fields=codec.split_fields,
-        split_levels=codec.split_levels,
-        halves=_halves(),
     )
+
+
+def segments(model: Model, columns: int) -> Segments:
+    """The first ``columns`` of a model's rows in runs of equal steps, none longer than 16-bit sums allow."""
+    from lplr_index.kernels import layout
+
+    shifts = model.codec.shifts[: -(-columns // layout.GROUP)].astype(np.int64)
+    breaks = np.flatnonzero(np.diff(shifts)) + 1
+    ends = np.union1d(breaks * layout.GROUP, np.append(np.arange(layout.PHASE, columns, layout.PHASE), columns))
+    steps = np.append(shifts[(ends - 1) // layout.GROUP], 0)
+    return layout.Segments(ends.astype(np.int64), -np.diff(steps))
+
+
+def levels(model: Model) -> Levels:
+    """The values by code that rows share."""
+    from lplr_index.kernels import layout as kernel
+
+    return kernel.Levels(model.codec.split_fields, model.codec.split_levels, _halves())
+
+
+def _where(model: Model, columns: int) -> Where:
+    """What the scan of the first ``columns`` has to know of a model."""
+    return layout(model), levels(model), segments(model, columns)
 
 
 def prepare(model: Model, xq: FloatMatrix) -> Queries:
     """Tables of queries xq (nq, d) for the scan: project, then let the codec tell what its bits are worth."""
-    from lplr_index.kernels import bounds as kernel
+    from lplr_index.kernels import layout as kernel
 
     tables = model.codec.query_tables(model.project(xq))
     offset = model.offsets(xq)
@@ -77,21 +101,30 @@ def prepare(model: Model, xq: FloatMatrix) -> Queries:
     if model.norm_unit:
         lengths = np.square(xq, dtype=np.float64).sum(axis=1) + model.norm_unit
     affine = np.empty((len(xq), 3), np.float32)
-    affine[:, 0] = factor * tables.scale
+    affine[:, 0] = -factor * tables.scale
     affine[:, 1] = factor * (tables.base + offset)
     affine[:, 2] = -np.inf
     largest = factor * (tables.size + np.abs(offset)) * model.gain.most
     # A norm's own float32 rounding is relative to the norm, which a near row bounds by the query and the score.
     slack = _ROUNDING * 2 * (largest + lengths + model.norm_unit)
     return kernel.Queries(
-        tables.bounds, tables.stage_bounds, affine, slack, tables.exact, tables.stages, tables.split, offset, lengths
+        deficits=tables.deficits,
+        stage_deficits=tables.stage_deficits,
+        limits=np.full((len(xq), 32), 255, np.uint8),
+        affine=affine,
+        slack=slack,
+        exact=tables.exact.reshape(len(xq), 16 * model.codec.nibbles),
+        stages=tables.stages,
+        split=tables.split,
+        base=offset,
+        norm=lengths,
     )
 
 
 def search(
-    held: Rows, model: Model, queries: Queries, k: int, allowed: Filter, threads: int
+    held: Rows, model: Model, queries: Queries, k: int, allowed: Filter, threads: int, shortlist: int | None = None
 ) -> tuple[FloatMatrix, IdArray]:
-    """The k best rows of each query.
+    """The k best rows of each query, of all or of a ``shortlist`` of those that look best by the head of their codes.
 
     Returns
     -------
@@ -100,66 +133,134 @@ def search(
     found : ndarray of shape (nq, k), int64
         Ids, best first, ties by lowest id; -1 where there are fewer than k rows.
     """
-    from lplr_index.kernels import scan as kernel
+    from lplr_index.kernels import topk as kernel
 
-    scan, where, ids, nq = scan_kernel(), layout(model), held.ids.stored, len(queries.base)
-    keys = np.full((nq, k), -np.inf, np.float32)
-    found = np.full((nq, k), np.iinfo(np.int64).max, np.int64)
+    whole, nq = _where(model, model.codec.nibbles), len(queries.base)
+    if shortlist is None or max(shortlist, k) >= len(held) or model.head == model.codec.nibbles:
+        best = _scan(held, whole, queries, k, (allowed, held.ids.stored), threads)
+    else:
+        rows = allowed, np.empty(0, np.int64)  # by their numbers
+        chosen = _scan(held, _where(model, model.head), _estimated(queries, model), max(shortlist, k), rows, threads)
+        best = _finish(held, whole, queries, k, chosen, threads)
+    keys, found = np.empty((nq, k), np.float32), np.empty((nq, k), np.int64)
+    kernel.rank(best.keys, best.found, best.counts, k, keys, found)
+    found[found == _NOBODY] = -1
+    return keys, found
 
-    def rank(part: slice, pieces: list[tuple[Piece, int, int]], heap: tuple[FloatMatrix, IdArray]) -> None:
-        mine = _some(queries, part)
-        for piece, first, rows in pieces:
+
+class _Best(NamedTuple):
+    """The best rows of each query so far: keys and ids (nq, room), as ``kernels/topk.py`` keeps them, and how many."""
+
+    keys: FloatMatrix
+    found: IdArray
+    counts: IdArray
+
+    @classmethod
+    def none(cls, nq: int, k: int) -> _Best:
+        """Nothing but k entries that are worse than any row."""
+        from lplr_index.kernels import topk as kernel
+
+        shape = (nq, k if k <= kernel.HEAP_MOST else 2 * k)
+        return cls(np.full(shape, -np.inf, np.float32), np.full(shape, _NOBODY), np.full(nq, k))
+
+    def of(self, part: slice) -> _Best:
+        """Those of some queries."""
+        return _Best(self.keys[part], self.found[part], self.counts[part])
+
+
+def _scan(held: Rows, where: Where, queries: Queries, k: int, rows: tuple[Filter, IdArray], threads: int) -> _Best:
+    """The k best rows, in no order, of those that a filter allows, with their ids; ``rows`` = (filter, ids)."""
+    from lplr_index.kernels import topk as kernel
+
+    scan, nq = scan_kernel(), len(queries.base)
+    best, shared = _Best.none(nq, k), np.full(nq, -np.inf, np.float32)
+
+    def rank(part: slice, pieces: list[tuple[Piece, int, int]], mine: _Best) -> None:
+        some = _some(queries, part)
+        for piece, first, stop in pieces:
             flat = piece.blocks.reshape(-1)
-            scan(flat, first, rows, piece.row0, where, mine, allowed, ids, *heap, -np.inf)
+            scan(flat, first, stop, piece.row0, *where, some, *rows, *mine, k, shared[part], -np.inf)
 
     everything = [(piece, 0, piece.rows) for piece in held]
     if threads > 1 and nq < _FEW * threads and len(held) >= 2 * _ROWS:
         shares = _cut_rows(everything, len(held), threads)
-        heaps = [(keys, found)] + [(keys.copy(), found.copy()) for _ in shares[1:]]
-        run([partial(rank, slice(0, nq), *task) for task in zip(shares, heaps, strict=True)], threads)
-        for more in heaps[1:]:
-            kernel.merge_heaps(keys, found, *more)
+        parts = [best] + [_Best.none(nq, k) for _ in shares[1:]]
+        run([partial(rank, slice(0, nq), *task) for task in zip(shares, parts, strict=True)], threads)
+        for more in parts[1:]:
+            kernel.merge(*best, k, *more)
     else:
-        size = min(_QUERIES, -(-nq // threads)) if nq else 1
-        parts = [slice(q, min(q + size, nq)) for q in range(0, nq, size)]
-        run([partial(rank, part, everything, (keys[part], found[part])) for part in parts], threads)
-    kernel.sort_heaps(keys, found)
-    found[found == np.iinfo(np.int64).max] = -1
-    return keys, found
+        cuts = _cut_queries(nq, threads)
+        run([partial(rank, part, everything, best.of(part)) for part in cuts], threads)
+    return best
+
+
+def _estimated(queries: Queries, model: Model) -> Queries:
+    """Queries that bound by the head of codes as if the other nibbles added what they do on average."""
+    eights = queries.deficits[:, 16 * model.head :].astype(np.float32)
+    tails = (eights * 2.0 ** np.repeat(model.codec.shifts, 128)[16 * model.head :][: eights.shape[1]]).sum(axis=1) / 16
+    affine = queries.affine.copy()
+    affine[:, 1] += affine[:, 0] * tails
+    return queries._replace(affine=affine)
+
+
+def _finish(held: Rows, where: Where, queries: Queries, k: int, chosen: _Best, threads: int) -> _Best:
+    """The k best rows by exact keys among those chosen."""
+    from lplr_index.kernels import topk as kernel
+
+    finish, best, ids = finish_kernel(), _Best.none(len(queries.base), k), held.ids.stored
+    size = chosen.keys.shape[1] if chosen.keys.shape[1] <= kernel.HEAP_MOST else chosen.keys.shape[1] // 2
+    rows = np.empty((len(queries.base), size), np.int64)
+    kernel.rank(*chosen, size, np.empty(rows.shape, np.float32), rows)
+
+    def rank(part: slice) -> None:
+        rows[part].sort(axis=1)
+        some = _some(queries, part)
+        for piece in held:
+            finish(
+                piece.blocks.reshape(-1), piece.row0, piece.rows, *where[:2], some, ids, rows[part], *best.of(part), k
+            )
+
+    run([partial(rank, part) for part in _cut_queries(len(rows), threads)], threads)
+    return best
 
 
 def range_search(
     held: Rows, model: Model, queries: Queries, radius: float, allowed: Filter, threads: int
 ) -> list[tuple[npt.NDArray[np.float32], IdArray]]:
     """The keys (n,) and ids (n,) of all rows whose key is above ``radius``, in row order, of each query."""
-    where = layout(model)
+    where = _where(model, model.codec.nibbles)
     single = [_some(queries, slice(q, q + 1)) for q in range(len(queries.base))]
     return run([partial(_range_of_one, held, where, query, radius, allowed) for query in single], threads)
 
 
 def _range_of_one(
-    held: Rows, where: Layout, query: Queries, radius: float, allowed: Filter
+    held: Rows, where: Where, query: Queries, radius: float, allowed: Filter
 ) -> tuple[npt.NDArray[np.float32], IdArray]:
     """``range_search`` of one query: the scan stops when its buffer is full and goes on with an empty one."""
     scan, ids = scan_kernel(), held.ids.stored
-    query.affine[0, 2] = np.float32(radius + query.norm[0] - query.slack[0] - 1e-6 * abs(radius))
     keys, found = [], []
-    room_keys, room_ids = np.empty((1, _RANGE_ROOM), np.float32), np.empty((1, _RANGE_ROOM), np.int64)
+    room = _Best(np.empty((1, _RANGE_ROOM), np.float32), np.empty((1, _RANGE_ROOM), np.int64), np.zeros(1, np.int64))
+    shared = np.full(1, -np.inf, np.float32)
     for piece in held:
         first, flat = 0, piece.blocks.reshape(-1)
         while first * BLOCK < piece.rows:
-            first, count = scan(
-                flat, first, piece.rows, piece.row0, where, query, allowed, ids, room_keys, room_ids, radius
-            )
-            keys.append(room_keys[0, :count].copy())
-            found.append(room_ids[0, :count].copy())
+            room.counts[0] = 0
+            first = scan(flat, first, piece.rows, piece.row0, *where, query, allowed, ids, *room, 1, shared, radius)
+            keys.append(room.keys[0, : room.counts[0]].copy())
+            found.append(room.found[0, : room.counts[0]].copy())
     return np.concatenate([*keys, np.empty(0, np.float32)]), np.concatenate([*found, np.empty(0, np.int64)])
 
 
 def _some(queries: Queries, part: slice) -> Queries:
     """A part of the queries, with thresholds of its own."""
     chosen = type(queries)(*(np.ascontiguousarray(a[part]) for a in queries))
-    return chosen._replace(affine=chosen.affine.copy())
+    return chosen._replace(affine=chosen.affine.copy(), limits=chosen.limits.copy())
+
+
+def _cut_queries(nq: int, threads: int) -> list[slice]:
+    """Deal queries out in tasks, as many as threads at least, and few enough each for the cache."""
+    size = min(_QUERIES, -(-nq // threads)) if nq else 1
+    return [slice(q, min(q + size, nq)) for q in range(0, nq, size)]
 
 
 def _cut_rows(pieces: list[tuple[Piece, int, int]], ntotal: int, threads: int) -> list[list[tuple[Piece, int, int]]]:

@@ -175,30 +175,45 @@ def tables(y, fields, up, down, nibbles):
     return out
 
 
-def quantize_tables(upper, heavy, step):
-    """Return one query's tables in steps above their least entries, rounded up, as low digits and high digits."""
-    steps = np.ceil((upper.astype(float) - upper.min(axis=1, keepdims=True)) / step).astype(int)
-    low = np.concatenate([steps[:heavy] % 64, steps[heavy:]])
-    return low, steps[:heavy] // 64
+def quantize_tables(tables, step, most):
+    """Return one query's tables (tables, entries) as steps below their largest entries, rounded down, at most so many.
+
+    ``step`` is one number or one for each table, in a column.
+    """
+    below = tables.max(axis=1, keepdims=True) - tables.astype(float)
+    return np.minimum(np.floor(below / np.maximum(step, 1e-300) * (1 - 1e-12)), most).astype(int)
 
 
-def quantize_stages(stages, step):
-    """Return one query's tables of stages in steps above their least entries, rounded up."""
-    return np.ceil((stages.astype(float) - stages.min(axis=1, keepdims=True)) / step).astype(int)
+def column_sums(table, values, shifts):
+    """Return the sums (n,) of deficits that ``values`` (n, columns) select of ``table`` (columns, 16), as scans do.
+
+    Every other column of eight is added in a byte (of four, then of two, where no eight are left), bytes in 16 bits,
+    and sums stop at the largest number; where steps become finer, what was summed so far is doubled.
+    """
+    total, first, columns = np.zeros(len(values), np.int64), 0, values.shape[1]
+    found = table[np.arange(columns), values]
+    before = shifts[0] if len(shifts) else 0
+    while first < columns:
+        count = next(size for size in (8, 4, 2) if first + size <= columns)
+        shift = shifts[first // 8]
+        total = np.minimum(total << (int(before) - int(shift)), 65535)
+        for parity in (0, 1):
+            total += np.minimum(found[:, first + parity : first + count : 2].sum(axis=1, dtype=np.int64), 255)
+        total, before, first = np.minimum(total, 65535), shift, first + count
+    return np.minimum(total << int(before), 65535)
 
 
 # --- The scan (lplr_index/kernels/bounds.py, lplr_index/kernels/scan.py) ----------------------------------------------
 
 
-def block_bounds(block, layout, queries, q):
-    """Return the integer sums (32,) of one block and the float32 bounds (32,) they give."""
+def block_bounds(block, layout, queries, q, shifts, columns=None):
+    """Return the deficits (32,) of one block, by stages and first columns, and the float32 bounds (32,) they give."""
     codes = unweave(block[None], layout.nibbles, layout.stages + (layout.gain_bits == 8))
-    bounds = queries.bounds[q].reshape(-1, 16).astype(np.int64)
-    columns, values = np.arange(layout.nibbles), nibble(codes, np.arange(layout.nibbles))
-    sums = bounds[columns, values].sum(axis=1)
-    sums += 64 * bounds[layout.nibbles + columns[: layout.heavy], values[:, : layout.heavy]].sum(axis=1)
-    stages = np.arange(layout.stages)
-    sums += queries.stage_bounds[q, stages, codes[:, layout.nibbles // 2 + stages]].sum(axis=1)
+    columns, stages = layout.nibbles if columns is None else columns, np.arange(layout.stages)
+    table = queries.deficits[q].reshape(-1, 16).astype(np.int64)
+    sums = column_sums(table[:columns], nibble(codes, np.arange(columns)), shifts)
+    sums += queries.stage_deficits[q, stages, codes[:, layout.nibbles // 2 + stages]].sum(axis=1, dtype=np.int64)
+    sums = np.minimum(sums, 65535)
     a, c, _ = queries.affine[q]
     # Each operation rounds to float32, as in the kernel.
     bound = (sums.astype(np.float32) * a + c) * gains(codes, layout, np.float32)
@@ -206,17 +221,21 @@ def block_bounds(block, layout, queries, q):
     return sums, bound - norms * np.float32(layout.norm_unit) if norms is not None else bound
 
 
-def exact_key(codes, layout, queries, q):
-    """Return the float32 keys of rows ``codes`` (n, code_size): partial scores added in float64, one by one."""
+def exact_key(codes, layout, levels, queries, q):
+    """Return the float32 keys of rows ``codes`` (n, code_size): partial scores of every fourth column added in float64,
+    one by one, then these four, then the stages.
+    """
     columns, stages = np.arange(layout.nibbles), np.arange(layout.stages)
-    parts = queries.exact[q, columns, nibble(codes, columns)]
-    more = queries.stages[q, stages, codes[:, layout.nibbles // 2 + stages]]
-    score = np.cumsum(np.concatenate([parts, more], axis=1), axis=1, dtype=float)[:, -1]
+    parts = queries.exact[q].reshape(-1, 16)[columns, nibble(codes, columns)].astype(float)
+    every = [np.cumsum(np.hstack([np.zeros((len(codes), 1)), parts[:, c::4]]), axis=1)[:, -1] for c in range(4)]
+    score = (every[0] + every[1]) + (every[2] + every[3])
+    for s in stages:
+        score += queries.stages[q, s, codes[:, layout.nibbles // 2 + s]].astype(float)
     numbers = np.zeros((len(codes), queries.split.shape[1]), np.int64)
-    for s, nib, shift, mask, code_shift in _ints(layout.split_fields):
+    for s, nib, shift, mask, code_shift in _ints(levels.fields):
         numbers[:, s] |= ((nibble(codes, nib) >> shift) & mask) << code_shift
     for s in range(queries.split.shape[1]):
-        score += queries.split[q, s].astype(np.float64) * layout.split_levels[s, numbers[:, s]]
+        score += queries.split[q, s].astype(np.float64) * levels.split[s, numbers[:, s]]
     score += queries.base[q]
     score *= gains(codes, layout, np.float64)
     norms = _norms(codes, layout)
@@ -245,29 +264,12 @@ def best(keys, ids, k):
     return keys[order], ids[order]
 
 
-def push(keys, ids, key, number):
-    """Return the best of a full heap and one more, as many as the heap holds."""
-    return best(np.append(keys, key), np.append(ids, number), len(keys))
-
-
-def sort_heaps(keys, ids):
-    """Return every heap (nq, k) in order."""
-    rows = [best(*heap, keys.shape[1]) for heap in zip(keys, ids, strict=True)]
-    return np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
-
-
-def merge_heaps(keys, ids, more_keys, more_ids):
-    """Return the best of both, in order."""
-    both = sort_heaps(np.hstack([keys, more_keys]), np.hstack([ids, more_ids]))
-    return both[0][:, : keys.shape[1]], both[1][:, : keys.shape[1]]
-
-
-def scan(codes, layout, queries, ids, allowed, k):
+def scan(codes, layout, levels, queries, ids, allowed, k):
     """Rank the allowed rows of ``codes`` (n, code_size) by their keys: keys and ids (nq, k), -inf and -1 where none."""
     keys = np.full((len(queries.base), k), -np.inf, np.float32)
     found = np.full(keys.shape, -1, np.int64)
     for q in range(len(keys)):
-        some, which = best(exact_key(codes[allowed], layout, queries, q), ids[allowed], k)
+        some, which = best(exact_key(codes[allowed], layout, levels, queries, q), ids[allowed], k)
         keys[q, : len(some)], found[q, : len(some)] = some, which
     return keys, found
 

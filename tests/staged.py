@@ -18,7 +18,6 @@ class StagedCodec:
 
     book: np.ndarray
     centroids: np.ndarray
-    heavy: int
     spare: bool
 
     @classmethod
@@ -35,7 +34,7 @@ class StagedCodec:
             book[-1] *= np.float32(0.5)
             rest = rest - book[-1][nearest(rest, book[-1])]
         centroids = np.array(centroids, np.float32).reshape(stages, 256, y.shape[1])
-        return cls(np.array(book), centroids, min(nibbles, 8), spare)
+        return cls(np.array(book), centroids, spare)
 
     @property
     def m(self):
@@ -52,6 +51,10 @@ class StagedCodec:
     @property
     def stages(self):
         return len(self.centroids)
+
+    @property
+    def shifts(self):
+        return np.repeat(np.array([2, 1, 0], "u1"), [1, 1, max(0, -(-self.nibbles // 8) - 2)])[: -(-self.nibbles // 8)]
 
     @property
     def split_fields(self):
@@ -83,7 +86,7 @@ class StagedCodec:
     def query_tables(self, y):
         exact = np.einsum("cvm,qm->qcv", self.book, y).astype(np.float32)
         stages = np.einsum("swm,qm->qsw", self.centroids, y).astype(np.float32)
-        return bound_tables(exact, exact, np.zeros((len(y), 0), np.float32), stages, self.heavy)
+        return bound_tables(exact, exact, np.zeros((len(y), 0), np.float32), stages, self.shifts)
 
     def check(self):
         pass

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import naive
-from lplr_index.codecs.base import bound_tables, heavy_nibbles
+from lplr_index.codecs.base import bound_tables, coarser_steps
 from lplr_index.codecs.scalar import ScalarCodec
 from lplr_index.errors import InputError
 from lplr_index.lloyd import lloyd_max
@@ -63,7 +63,7 @@ def test_tables_are_worth_the_scores_and_bounds_are_above_them(bits, seed, unifo
 
     columns = np.arange(codec.nibbles)
     values = naive.nibble(codes, columns)
-    digits = tables.bounds.reshape(len(queries), -1, 16).astype(float)
+    digits = tables.deficits.reshape(len(queries), -1, 16)
     split = np.unique(codec.fields[:, 0], return_counts=True)
     several = split[0][split[1] > 1]
     for q, query in enumerate(queries.astype(float)):
@@ -71,17 +71,15 @@ def test_tables_are_worth_the_scores_and_bounds_are_above_them(bits, seed, unifo
         size = np.abs(L).max() * np.abs(query).sum() + 1e-30
         partial = tables.exact[q, columns, values].sum(axis=1, dtype=float) + L[:, several] @ query[several]
         np.testing.assert_allclose(partial, exact, atol=1e-5 * size)
-        low, high = digits[q, : codec.nibbles], digits[q, codec.nibbles :]
-        sums = low[columns, values].sum(axis=1)
-        sums += 64 * high[columns[: codec.heavy], values[:, : codec.heavy]].sum(axis=1)
-        assert (tables.base[q] + tables.scale[q] * sums >= exact - 1e-5 * size).all()
+        sums = naive.column_sums(digits[q], values, codec.shifts)
+        assert (tables.base[q] - tables.scale[q] * sums >= exact - 1e-5 * size).all()
         assert tables.size[q] >= exact.max() * (1 - 1e-5)
 
 
 @pytest.mark.parametrize("bits", [[4] * 40, [4] * 128, [8] * 6 + [4] * 60 + [2] * 60, [1] * 256, [4] * 600])
 @pytest.mark.parametrize("decay", [0.0, 0.02, 0.3])
 def test_bounds_are_close(bits, decay):
-    """As many nibbles have two digits as it takes: what rounding adds stays small beside the spread of scores."""
+    """Steps are as fine as it takes: what rounding adds stays small beside the spread of scores."""
     codec, y = make_codec(bits, decay=decay)
     codes = codec.encode(y)
     L = codec.decode(codes).astype(float)
@@ -89,12 +87,13 @@ def test_bounds_are_close(bits, decay):
     tables = codec.query_tables(y[:20])
 
     columns = np.arange(codec.nibbles)
-    values, digits = naive.nibble(codes, columns), tables.bounds.reshape(20, -1, 16).astype(float)
+    values, digits = naive.nibble(codes, columns), tables.deficits.reshape(20, -1, 16)
+    added = []
     for q, query in enumerate(y[:20].astype(float)):
-        sums = digits[q, : codec.nibbles][columns, values].sum(axis=1)
-        sums += 64 * digits[q, codec.nibbles :][columns[: codec.heavy], values[:, : codec.heavy]].sum(axis=1)
-        above = tables.base[q] + tables.scale[q] * sums - L @ query
-        assert above.mean() < 0.8 * (L @ query).std()
+        sums = naive.column_sums(digits[q], values, codec.shifts)
+        above = tables.base[q] - tables.scale[q] * sums - L @ query
+        added.append(above.mean() / (L @ query).std())
+    assert np.median(added) < 0.9
 
 
 @given(BITS, st.integers(0, 2**32 - 1))
@@ -103,8 +102,6 @@ def test_the_heaviest_nibbles_come_first(bits, seed):
 
     tables = codec.query_tables(np.abs(y).mean(axis=0, keepdims=True))
 
-    assert codec.heavy == codec.nibbles or codec.heavy % 8 == 0
-    assert 0 <= codec.heavy <= codec.nibbles
     if len(codec.split_fields) == 0:
         spans = np.ptp(tables.exact[0], axis=1)
         assert spans[0] >= 0.5 * spans.max()
@@ -151,9 +148,7 @@ def test_a_spare_nibble_is_the_last_and_means_nothing(bits, given_bytes, seed):
     )
     tables = codec.query_tables(y[:3])
     assert not tables.exact[:, -1].any()
-    digits = tables.bounds.reshape(3, -1, 16)
-    assert not digits[:, codec.nibbles - 1].any()
-    assert not (codec.heavy == codec.nibbles and digits[:, -1].any())
+    assert not tables.deficits.reshape(3, -1, 16)[:, -1].any()
 
 
 def test_no_room_for_what_is_asked():
@@ -180,11 +175,16 @@ def test_the_weight_of_nibbles_is_what_they_add_to_a_score(nibbles, spread):
 
 @pytest.mark.parametrize("nibbles", [2, 8, 10, 46, 600])
 @pytest.mark.parametrize("ratio", [0.0, 0.5, 0.99, 1.0])
-def test_any_weights_have_a_number_of_heavy_nibbles(nibbles, ratio):
-    heavy = heavy_nibbles(ratio ** np.arange(nibbles, dtype=float))
+def test_any_weights_have_steps(rng, nibbles, ratio):
+    """Coarser ones come first, and nibbles that weigh the same have the same."""
+    upper = (ratio ** np.arange(nibbles)[:, None] * rng.standard_normal((1, nibbles, 16))).astype(np.float32)
 
-    assert heavy == nibbles or (0 < heavy < nibbles and heavy % 8 == 0)
-    assert heavy <= heavy_nibbles(1e9 * ratio ** np.arange(nibbles, dtype=float))
+    shifts = coarser_steps(upper, np.empty((1, 0, 256), np.float32))
+
+    assert (shifts.shape, shifts.dtype) == ((-(-nibbles // 8),), np.uint8)
+    assert (np.diff(shifts.astype(int)) <= 0).all()
+    assert shifts.max() <= 6
+    assert ratio < 1 or shifts[0] <= 1
 
 
 @pytest.mark.parametrize("stages", [0, 1, 3])
@@ -194,20 +194,19 @@ def test_tables_of_nibbles_and_stages_are_bounded_together(rng, stages):
     centroids = (5 * rng.standard_normal((4, stages, 256))).astype(np.float32)
     split = rng.standard_normal((4, 2)).astype(np.float32)
 
-    tables = bound_tables(exact, upper, split, centroids, 8)
+    tables = bound_tables(exact, upper, split, centroids, np.array([2, 1, 0], np.uint8))
 
     assert (tables.exact is exact, tables.stages is centroids, tables.split is split) == (True, True, True)
-    assert (tables.stage_bounds.shape, tables.stage_bounds.dtype) == ((4, stages, 256), np.int32)
-    digits = tables.bounds.reshape(4, 30, 16).astype(np.int64)
-    digits[:, :8] += 64 * digits[:, 22:]
+    assert (tables.stage_deficits.shape, tables.stage_deficits.dtype) == ((4, stages, 256), np.uint16)
+    digits, shifts = tables.deficits.reshape(4, 22, 16), np.array([2, 1, 0], np.uint8)
     columns, words = np.arange(22), np.arange(stages)
     for values, chosen in zip(rng.integers(0, 16, (50, 22)), rng.integers(0, 256, (50, stages)), strict=True):
-        sums = digits[:, columns, values].sum(axis=1) + tables.stage_bounds[:, words, chosen].sum(axis=1)
+        sums = np.array([naive.column_sums(each, values[None], shifts)[0] for each in digits])
+        sums += tables.stage_deficits[:, words, chosen].sum(axis=1, dtype=np.int64)
         score = upper[:, columns, values].sum(axis=1, dtype=float) + centroids[:, words, chosen].sum(
             axis=1, dtype=float
         )
-        assert (tables.base + tables.scale * sums >= score - 1e-12 * tables.size).all()
-        assert (tables.base + tables.scale * (sums - 22 - stages) < score).all()
+        assert (tables.base - tables.scale * sums >= score - 1e-12 * tables.size).all()
 
 
 def test_no_rows_and_no_queries():
@@ -245,9 +244,6 @@ SPOILT = {
     "code shift": lambda c: replace(c, fields=put(c.fields, (0, 4), 5)),
     "code shift far": lambda c: replace(c, fields=put(c.fields, (0, 4), 64)),
     "nibbles odd": lambda c: replace(c, nibbles=c.nibbles + 1),
-    "heavy": lambda c: replace(c, heavy=3),
-    "heavy many": lambda c: replace(c, heavy=c.nibbles + 8),
-    "heavy negative": lambda c: replace(c, heavy=-8),
 }
 
 

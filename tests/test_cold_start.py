@@ -57,11 +57,11 @@ def test_a_second_process_compiles_nothing_and_an_edit_is_never_missed(package):
     folder, cache = package
     first = searched(folder, cache, LPLR_INDEX_SIMD="portable")
     second = searched(folder, cache, LPLR_INDEX_SIMD="portable")
-    bounds = folder / "lplr_index" / "kernels" / "bounds.py"
+    bounds = folder / "lplr_index" / "kernels" / "portable.py"
     text = bounds.read_text("utf-8")
-    line = "if bound >= queries.affine[q + t, 2]:"
+    line = "            if fine:"
     assert line in text
-    bounds.write_text(text.replace(line, "if r == 0 and bound >= queries.affine[q + t, 2]:"), "utf-8")
+    bounds.write_text(text.replace(line, "            if r == 0 and fine:"), "utf-8")
     third = searched(folder, cache, LPLR_INDEX_SIMD="portable")
 
     assert first[:2] == (0, 1)

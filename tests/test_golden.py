@@ -55,19 +55,24 @@ def test_golden_files_are_read(name):
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_golden_files_are_written_again(name):
-    """As they are; but auto of version 1 becomes version 2, where settings count the gain inside the code."""
+    """As they are, less what an older scan wanted to know (``heavy``).
+
+    But auto of version 1 becomes version 2, where settings count the gain inside the code.
+    """
     data = (GOLDEN / name).read_bytes()
     index = deserialize_index(data)
 
     again = bytes(serialize_index(index))
 
-    if version_of(data) == 1 and index.settings.method == "auto":
-        (before, parts), (after, same) = take_apart(data), take_apart(again)
-        assert (version_of(again), same) == (2, parts)
+    (before, parts), (after, same) = take_apart(data), take_apart(again)
+    for header in (before, before.get("refine", {}).get("residuals", {})):
+        header.pop("heavy", None)
+    version = version_of(data)
+    if version == 1 and index.settings.method == "auto":
+        version = 2
         before["settings"]["code_bytes"] += 1
-        assert after == before
-    else:
-        assert again == data
+    assert (version_of(again), same, after) == (version, parts, before)
+    assert bytes(serialize_index(deserialize_index(again))) == again
 
 
 def codes_of(blocks, n, columns):

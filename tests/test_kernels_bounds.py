@@ -12,86 +12,91 @@ from numba import njit
 import naive
 from lplr_index import kernels
 from lplr_index.errors import InputError
-from lplr_index.kernels import bounds
+from lplr_index.kernels import bounds, layout, vectors
 from lplr_index.kernels.scan import TILE
 
 HALVES = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
-NO_SPLITS = np.empty((0, 5), np.int32)
+LEVELS = layout.Levels(np.empty((0, 5), np.int32), np.zeros((0, 256), np.float32), HALVES)
 NIBBLES = (2, 4, 6, 10, 22, 46, 94, 128, 510, 512, 514, 600, 1024, 1030, 2048)
 
 
 @cache
 def compiled(level, tile):
     """Return ``block_bounds`` as a function; not cached on disk, where an edit of bounds.py would go unnoticed."""
-    simd, stamp = kernels._LEVELS[level], bounds.STAMP
+    simd = getattr(vectors, level.upper())
 
     @njit(nogil=True)
-    def call(blocks, at, layout, queries, q, stage_tables, sums, masks):
-        bounds.block_bounds(simd, stamp, tile, blocks, at, layout, queries, q, stage_tables, sums, masks)
+    def call(blocks, at, form, levels, segments, queries, q, stage_tables, sums, masks):
+        return bounds.block_bounds(
+            simd, tile, blocks, at, form, levels, segments, queries, q, stage_tables, sums, masks
+        )
 
     return call
 
 
-def call_block_bounds(level, tile, blocks, block, layout, queries, q):
-    sums, masks = np.full(TILE * 32, -1, np.int32), np.zeros(TILE, np.uint32)
-    stage_tables = np.zeros(queries.stage_bounds.size, np.int32)
-    mine = queries.stage_bounds[q : q + tile].transpose(1, 2, 0).reshape(-1)
-    stage_tables[q * layout.stages * 256 :][: len(mine)] = mine
-    compiled(level, tile)(blocks.reshape(-1), block * layout.block_bytes, layout, queries, q, stage_tables, sums, masks)
+def call_block_bounds(level, tile, blocks, block, form, queries, q, shifts, columns=None):
+    sums, masks = np.full(TILE * 32, 7, np.uint16), np.zeros(TILE, np.uint32)
+    stage_tables = np.zeros(queries.stage_deficits.size, np.uint16)
+    mine = queries.stage_deficits[q : q + tile].transpose(1, 2, 0).reshape(-1)
+    stage_tables[q * form.stages * 256 :][: len(mine)] = mine
+    segments = make_segments(shifts, columns or form.nibbles)
+    at = block * form.block_bytes
+    some = compiled(level, tile)(blocks.reshape(-1), at, form, LEVELS, segments, queries, q, stage_tables, sums, masks)
+    assert some == np.bitwise_or.reduce(masks[:tile])
     bits = np.unpackbits(masks.view(np.uint8), bitorder="little").reshape(TILE, 32).astype(bool)
-    return sums.reshape(TILE, 32)[:tile], bits[:tile]
+    order = [layout.place.py_func(row) for row in range(32)]
+    return sums.reshape(TILE, 32)[:tile, order], bits[:tile]
+
+
+def make_segments(shifts, columns):
+    """Return segments that end at every eight columns, which sums must not depend on, and where columns end."""
+    ends = np.append(np.arange(8, columns, 8), columns)
+    steps = np.append(shifts[(ends - 1) // 8].astype(int), 0)
+    return layout.Segments(ends, -np.diff(steps))
 
 
 def make_layout(nibbles, *, gain_bits=0, norm=False, stages=0):
     singles = stages + (gain_bits == 8)
-    return bounds.Layout(
+    block_bytes = 32 * (nibbles // 2 + singles + 2 * norm)
+    return layout.Layout(
         nibbles=nibbles,
         stages=stages,
-        block_bytes=32 * (nibbles // 2 + singles + 2 * norm),
+        block_bytes=block_bytes,
+        ahead=block_bytes,
         gain_bits=gain_bits,
         gain_at={0: -1, 4: 16 * (nibbles - 1), 8: 16 * nibbles + 32 * stages}[gain_bits],
         gain_least={0: 0.0, 4: 0.71, 8: 0.0}[gain_bits],
         gain_step={0: 0.0, 4: 0.0567, 8: 0.0123}[gain_bits],
         norm_at=16 * nibbles + 32 * singles if norm else -1,
         norm_unit=0.77 if norm else 0.0,
-        heavy=min(nibbles, max(8, nibbles // 32 * 8)),
-        split_fields=NO_SPLITS,
-        split_levels=np.zeros((0, 256), np.float32),
-        halves=HALVES,
     )
 
 
-def fullest(layout):
-    """Return the largest digits that the scan leaves room for: groups that add up to 255, heavy digits of 63."""
-    low = np.full(layout.nibbles, 255 // (bounds.GROUP // 2))
-    low[: layout.heavy] = (1 << bounds.DIGIT_BITS) - 1
-    return np.concatenate([low, np.full(layout.heavy, 255 // (bounds.GROUP // 2))])
+def make_shifts(rng, nibbles):
+    return np.sort(rng.integers(0, 3, -(-nibbles // 8)).astype(np.uint8))[::-1]
 
 
-def make_queries(rng, layout, nq, *, full=False):
-    """Return random tables within that room, or tables of nothing but the largest digits."""
-    most = fullest(layout)[:, None]
-    digits = np.broadcast_to(most, (nq, len(most), 16)) if full else rng.integers(0, most + 1, (nq, len(most), 16))
-    reach = 2**23 if full else 4000
-    stage_bounds = rng.integers(0, reach, (nq, layout.stages, 256), dtype=np.int32)
-    affine = np.stack([rng.uniform(0.5, 2, nq), rng.normal(0, 100, nq), np.full(nq, -np.inf)], axis=1)
-    return bounds.Queries(
-        bounds=np.ascontiguousarray(digits.reshape(nq, -1), np.uint8),
-        stage_bounds=np.full_like(stage_bounds, reach) if full else stage_bounds,
+def make_queries(rng, form, nq, most=60):
+    """Return random tables; of large entries sums stop, of bytes and of 16 bits."""
+    affine = np.stack([-rng.uniform(0.5, 2, nq), rng.normal(0, 100, nq), np.full(nq, -np.inf)], axis=1)
+    return layout.Queries(
+        deficits=rng.integers(0, most + 1, (nq, form.nibbles * 16)).astype(np.uint8),
+        stage_deficits=rng.integers(0, 17 * most, (nq, form.stages, 256)).astype(np.uint16),
+        limits=np.full((nq, 32), 255, np.uint8),
         affine=affine.astype(np.float32),
         slack=np.zeros(nq),
-        exact=np.zeros((nq, layout.nibbles, 16), np.float32),
-        stages=np.zeros((nq, layout.stages, 256), np.float32),
+        exact=np.zeros((nq, form.nibbles * 16), np.float32),
+        stages=np.zeros((nq, form.stages, 256), np.float32),
         split=np.zeros((nq, 0), np.float32),
         base=np.zeros(nq),
         norm=np.zeros(nq),
     )
 
 
-def make_blocks(rng, layout, count):
-    blocks = rng.integers(0, 256, (count, layout.block_bytes), dtype=np.uint8)
-    if layout.norm_at >= 0:
-        blocks[:, layout.norm_at :] = rng.normal(0, 5, (count, 32)).astype("<f2").view(np.uint8)
+def make_blocks(rng, form, count):
+    blocks = rng.integers(0, 256, (count, form.block_bytes), dtype=np.uint8)
+    if form.norm_at >= 0:
+        blocks[:, form.norm_at :] = rng.normal(0, 5, (count, 32)).astype("<f2").view(np.uint8)
     return blocks
 
 
@@ -99,92 +104,107 @@ def make_blocks(rng, layout, count):
 @pytest.mark.parametrize(
     ("nibbles", "stages", "gain_bits", "norm"),
     [(nibbles, 0, 8, True) for nibbles in NIBBLES]
-    + [(nibbles, i % 3, 4, i % 2) for i, nibbles in enumerate(NIBBLES)]
-    + [(nibbles, *rest) for nibbles in (2, 46) for rest in product((0, 1, 2, 3), (0, 4, 8), (False, True))],
+    + [(nibbles, i % 6, 4, i % 2) for i, nibbles in enumerate(NIBBLES)]
+    + [(nibbles, *rest) for nibbles in (2, 46) for rest in product((0, 1, 2, 3, 4, 7), (0, 4, 8), (False, True))],
 )
-def test_sums_and_masks(rng, level, nibbles, stages, gain_bits, norm):
-    layout = make_layout(nibbles, stages=stages, gain_bits=gain_bits, norm=norm)
-    blocks, queries = make_blocks(rng, layout, 3), make_queries(rng, layout, TILE + 2)
-    for q in range(TILE + 2):  # a threshold that is itself a bound, met exactly and by about half of the rows
-        _, bound = naive.block_bounds(blocks[1], layout, queries, q)
-        queries.affine[q, 2] = np.sort(bound)[15 + q]
+@pytest.mark.parametrize("most", [60, 255])
+def test_sums_and_masks(rng, level, nibbles, stages, gain_bits, norm, most):
+    form, shifts = make_layout(nibbles, stages=stages, gain_bits=gain_bits, norm=norm), make_shifts(rng, nibbles)
+    blocks, queries = make_blocks(rng, form, 3), make_queries(rng, form, TILE + 2, most)
+    for q in range(TILE + 2):
+        twin, bound = naive.block_bounds(blocks[1], form, queries, q, shifts)
+        queries.affine[q, 2] = np.sort(bound)[15 + q]  # a threshold that is itself a bound, met exactly
+        for code, limit in enumerate(rng.choice(twin, 16) if gain_bits else [twin[q]] * 16):  # limits that are sums
+            queries.limits[q, code], queries.limits[q, 16 + code] = limit & 255, limit >> 8
 
     for block in range(3):
-        twins = [naive.block_bounds(blocks[block], layout, queries, q) for q in range(TILE + 2)]
+        twins = [naive.block_bounds(blocks[block], form, queries, q, shifts) for q in range(TILE + 2)]
         for tile, first in ((TILE, 0), (TILE, 2), (1, 0), (1, TILE + 1)):
-            sums, masks = call_block_bounds(level, tile, blocks, block, layout, queries, first)
+            sums, masks = call_block_bounds(level, tile, blocks, block, form, queries, first, shifts)
             for t, (expected, bound) in enumerate(twins[first : first + tile]):
                 np.testing.assert_array_equal(sums[t], expected)
-                np.testing.assert_array_equal(masks[t], bound >= queries.affine[first + t, 2])
-                assert block != 1 or 1 < masks[t].sum() < 32
+                passes = bound >= queries.affine[first + t, 2]
+                if gain_bits != 8 and not norm:
+                    passes = expected <= limits_of(blocks[block], form, queries.limits[first + t].astype(int))
+                np.testing.assert_array_equal(masks[t], passes)
+
+
+def limits_of(block, form, limits):
+    """Return the limit of each row, which its gain selects; without gains all are the same."""
+    codes = naive.unweave(block[None], form.nibbles, form.stages)
+    return (limits[:16] + 256 * limits[16:])[codes[:, form.nibbles // 2 - 1] >> 4]
 
 
 @pytest.mark.parametrize("level", kernels.host_levels())
-@pytest.mark.parametrize("nibbles", NIBBLES)
-def test_the_largest_sums_do_not_overflow(rng, level, nibbles):
-    layout = make_layout(nibbles, stages=2, gain_bits=8, norm=True)
-    blocks, queries = make_blocks(rng, layout, 1), make_queries(rng, layout, TILE, full=True)
-    expected = fullest(layout)[:nibbles].sum() + 64 * fullest(layout)[nibbles:].sum() + 2 * 2**23
-
+@pytest.mark.parametrize(("nibbles", "columns"), [(22, 8), (46, 32), (46, 44), (1030, 1024)])
+def test_the_first_columns_alone(rng, level, nibbles, columns):
+    form, shifts = make_layout(nibbles, stages=2, gain_bits=4), make_shifts(rng, nibbles)
+    blocks, queries = make_blocks(rng, form, 1), make_queries(rng, form, TILE)
     for tile in (TILE, 1):
-        sums, _ = call_block_bounds(level, tile, blocks, 0, layout, queries, 0)
-        assert (sums == expected).all()
+        sums, _ = call_block_bounds(level, tile, blocks, 0, form, queries, 0, shifts, columns)
+        for t in range(tile):
+            expected, _ = naive.block_bounds(blocks[0], form, queries, t, shifts, columns)
+            np.testing.assert_array_equal(sums[t], expected)
 
 
 @pytest.mark.parametrize("level", kernels.host_levels())
 def test_every_float16_is_read_as_numpy_reads_it(level):
-    layout = make_layout(2, norm=True)._replace(norm_unit=1.0)
+    form = make_layout(2, norm=True)._replace(norm_unit=1.0)
     everything = np.arange(1 << 16, dtype="<u2").reshape(-1, 32)
-    blocks = np.zeros((len(everything), layout.block_bytes), np.uint8)
-    blocks[:, layout.norm_at :] = everything.view(np.uint8)
-    queries = make_queries(np.random.default_rng(0), layout, 1)
-    queries.bounds[:] = 0
-    queries.affine[0] = 1.0, 0.0, 0.25
+    blocks = np.zeros((len(everything), form.block_bytes), np.uint8)
+    blocks[:, form.norm_at :] = everything.view(np.uint8)
+    queries = make_queries(np.random.default_rng(0), form, 1)
+    queries.deficits[:] = 0
+    for threshold in (0.25, 0.0, -1e-7, -3.5, 60000.0, -np.inf):
+        queries.affine[0] = -1.0, 0.0, threshold
 
-    masks = np.array([call_block_bounds(level, 1, blocks, b, layout, queries, 0)[1][0] for b in range(len(blocks))])
+        masks = np.array(
+            [call_block_bounds(level, 1, blocks, b, form, queries, 0, np.zeros(1))[1][0] for b in range(len(blocks))]
+        )
 
-    np.testing.assert_array_equal(masks, -everything.view("<f2").astype(np.float32) >= np.float32(0.25))
+        np.testing.assert_array_equal(masks, -everything.view("<f2").astype(np.float32) >= np.float32(threshold))
 
 
 @pytest.mark.parametrize(("nq", "stages"), [(0, 2), (1, 2), (4, 1), (11, 2), (12, 0)])
 def test_stages_of_a_tile_lie_side_by_side(rng, nq, stages):
-    given = rng.integers(0, 9999, (nq, stages, 256), dtype=np.int32)
+    given = rng.integers(0, 9999, (nq, stages, 256)).astype(np.uint16)
 
-    tables = bounds.tile_stages(given, 4)
+    tables = layout.tile_stages(given, 4)
 
     parts = [given[q : q + 4].transpose(1, 2, 0) for q in range(0, nq // 4 * 4, 4)] + list(given[nq // 4 * 4 :])
     np.testing.assert_array_equal(tables, np.concatenate([np.empty(0, int), *(part.reshape(-1) for part in parts)]))
 
 
 @pytest.mark.parametrize("level", kernels.host_levels())
-@pytest.mark.parametrize("bits", [4, 8])
-def test_every_code_of_a_gain_is_read_in_every_row(level, bits):
+@pytest.mark.parametrize(("bits", "norm"), [(4, False), (4, True), (8, False)])
+def test_every_code_of_a_gain_is_read_in_every_row(level, bits, norm):
     """The bound is the gain itself, and the threshold the gain of one code: rows of that code and above pass."""
-    layout = make_layout(4, stages=1, gain_bits=bits)
-    queries = make_queries(np.random.default_rng(0), layout, 1)
-    queries.bounds[:] = 0
-    queries.stage_bounds[:] = 0
+    form = make_layout(4, stages=1, gain_bits=bits, norm=norm)
+    queries = make_queries(np.random.default_rng(0), form, 1)
+    queries.deficits[:] = 0
+    queries.stage_deficits[:] = 1
     codes = np.arange(1 << bits)
-    gains = np.float32(layout.gain_least) + np.float32(layout.gain_step) * codes.astype(np.float32)
+    gains = np.float32(form.gain_least) + np.float32(form.gain_step) * codes.astype(np.float32)
     for shift in range(1 << bits):
-        rows = np.zeros((32, 2 + 1 + (bits == 8)), np.uint8)
+        rows = np.zeros((32, 2 + 1 + (bits == 8) + 2 * norm), np.uint8)
         numbers = (np.arange(32) + shift) % (1 << bits)
-        rows[:, -1 if bits == 8 else 1] = numbers << (8 - bits)
-        block = naive.weave(rows, 0, 4, 1 + (bits == 8), np.zeros((1, layout.block_bytes), np.uint8))
-        queries.affine[0] = 1.0, 1.0, gains[max(shift, 1)]
+        rows[:, 3 if bits == 8 else 1] = numbers << (8 - bits)
+        block = naive.weave(rows, 0, 4, 1 + (bits == 8), np.zeros((1, form.block_bytes), np.uint8))
+        queries.affine[0] = -1.0, 2.0, gains[max(shift, 1)]
+        queries.limits[0] = np.append(np.arange(16) >= max(shift, 1), np.zeros(16))
 
-        _, masks = call_block_bounds(level, 1, block, 0, layout, queries, 0)
+        _, masks = call_block_bounds(level, 1, block, 0, form, queries, 0, np.zeros(1))
 
         np.testing.assert_array_equal(masks[0], numbers >= max(shift, 1))
 
 
 def test_a_nan_never_matters(rng):
-    layout = make_layout(2, norm=True)
-    blocks = np.zeros((1, layout.block_bytes), np.uint8)
-    blocks[0, layout.norm_at :] = np.full(32, np.nan, "<f2").view(np.uint8)
+    form = make_layout(2, norm=True)
+    blocks = np.zeros((1, form.block_bytes), np.uint8)
+    blocks[0, form.norm_at :] = np.full(32, np.nan, "<f2").view(np.uint8)
 
     for level in kernels.host_levels():
-        _, masks = call_block_bounds(level, 1, blocks, 0, layout, make_queries(rng, layout, 1), 0)
+        _, masks = call_block_bounds(level, 1, blocks, 0, form, make_queries(rng, form, 1), 0, np.zeros(1))
         assert not masks.any()
 
 

@@ -21,8 +21,8 @@ from conftest import low_rank_vectors
 from indexes import EVERY_SCAN, KINDS, ONE_OF_EACH_METHOD, STAGED, check_results, filled, queries, rows, trained
 from lplr_index import IndexLPLR, read_index, scanning, write_index
 from lplr_index.arrays import as_rows
-from lplr_index.errors import ZeroVectorWarning
-from lplr_index.kernels import host_levels, scan
+from lplr_index.errors import InputError, ZeroVectorWarning
+from lplr_index.kernels import host_levels
 from lplr_index.metric import METRICS, worst_distance
 
 LEVELS = host_levels()
@@ -36,11 +36,14 @@ def scores(index, xq):
     return naive.scores(*naive.reconstruct(index), xq, index.metric)
 
 
+def shape(index):
+    return scanning.layout(index.model), scanning.levels(index.model)
+
+
 def twin_search(index, xq, k, allowed=None):
     """Search with the twins: every key, in the same float64 sums as the kernel's, and a sort."""
     allowed = np.ones(index.ntotal, bool) if allowed is None else allowed
-    layout = scanning.layout(index.model)
-    keys, I = naive.scan(naive.rows_of(index), layout, prepared(index, xq), index.rows.ids.all(), allowed, k)
+    keys, I = naive.scan(naive.rows_of(index), *shape(index), prepared(index, xq), index.rows.ids.all(), allowed, k)
     D = keys if index.metric != "l2" else -keys
     return np.where(I < 0, worst_distance(index.metric_type), D), I
 
@@ -56,13 +59,15 @@ def assert_same(results, expected):
 @pytest.mark.parametrize(("metric", "kind"), EVERY_SCAN)
 def test_no_row_beats_its_bound(metric, kind):
     index, xq = filled(metric, kind, n=640), queries()
-    layout, prepared_queries, codes = scanning.layout(index.model), prepared(index, xq), naive.rows_of(index)
+    layout, prepared_queries, codes = shape(index), prepared(index, xq), naive.rows_of(index)
 
     passed = []
     for q in range(len(xq)):
-        keys = naive.exact_key(codes, layout, prepared_queries, q).astype(float) + prepared_queries.norm[q]
+        keys = naive.exact_key(codes, *layout, prepared_queries, q).astype(float) + prepared_queries.norm[q]
         blocks = [block for part in index.rows.store.whole() for block in part]
-        bounds = np.concatenate([naive.block_bounds(block, layout, prepared_queries, q)[1] for block in blocks])
+        bounds = np.concatenate(
+            [naive.block_bounds(block, layout[0], prepared_queries, q, index.model.codec.shifts)[1] for block in blocks]
+        )
         assert (bounds >= keys - prepared_queries.slack[q] - 1e-6 * np.abs(keys)).all()
         passed.append(np.mean(bounds >= np.sort(keys)[-10]))
     # Bounds that let every row pass would rank exactly as well, and slowly.
@@ -72,9 +77,9 @@ def test_no_row_beats_its_bound(metric, kind):
 @pytest.mark.parametrize(("metric", "kind"), EVERY_SCAN)
 def test_keys_are_scores_of_reconstructions(metric, kind):
     index, xq = filled(metric, kind, n=100), queries()
-    layout, prepared_queries, codes = scanning.layout(index.model), prepared(index, xq), naive.rows_of(index)
+    layout, prepared_queries, codes = shape(index), prepared(index, xq), naive.rows_of(index)
 
-    keys = np.stack([naive.exact_key(codes, layout, prepared_queries, q) for q in range(len(xq))])
+    keys = np.stack([naive.exact_key(codes, *layout, prepared_queries, q) for q in range(len(xq))])
 
     exact = scores(index, xq)
     np.testing.assert_allclose(-keys if metric == "l2" else keys, exact, atol=1e-5 * np.abs(exact).max())
@@ -519,13 +524,93 @@ def test_filters_and_ties(rng):
         assert (I[row, len(expected) :] == -1).all()
 
 
+# A shortlist
+
+
+def twin_shortlist(index, xq, k, shortlist, allowed=None):
+    """Rank all allowed rows by what the heads of their codes tell, then the best of them exactly."""
+    n, codes, model = index.ntotal, naive.rows_of(index), index.model
+    allowed, ids = np.ones(n, bool) if allowed is None else allowed, index.rows.ids.all()
+    layout, everything = shape(index), prepared(index, xq)
+    if max(shortlist, k) >= n or model.head == model.codec.nibbles:
+        return twin_search(index, xq, k, allowed)
+    estimated = scanning._estimated(everything, model)
+    blocks = [block for part in index.rows.store.whole() for block in part]
+    keys, found = np.full((len(xq), k), -np.inf, np.float32), np.full((len(xq), k), -1)
+    for q in range(len(xq)):
+        told = [
+            naive.block_bounds(block, layout[0], estimated, q, model.codec.shifts, model.head)[1] for block in blocks
+        ]
+        chosen = naive.best(np.concatenate(told)[:n][allowed], np.flatnonzero(allowed), max(shortlist, k))[1]
+        some, which = naive.best(naive.exact_key(codes[chosen], *layout, everything, q), ids[chosen], k)
+        keys[q, : len(some)], found[q, : len(some)] = some, which
+    D = keys if index.metric != "l2" else -keys
+    return np.where(found < 0, worst_distance(index.metric_type), D), found
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(("metric", "kind"), EVERY_SCAN)
+def test_a_shortlist_is_ranked_exactly(monkeypatch, level, metric, kind):
+    monkeypatch.setenv("LPLR_INDEX_SIMD", level)
+    index, xq = filled(metric, kind, n=1000, ids=np.arange(1000)[::-1]), queries()
+    mask = np.random.default_rng(0).random(1000) < 0.5
+
+    for k, shortlist in ((10, 1), (10, 25), (10, 100), (40, 60), (10, 999), (10, 1000)):
+        assert_same(index.search(xq, k, shortlist=shortlist), twin_shortlist(index, xq, k, shortlist))
+        assert_same(
+            index.search(xq, k, shortlist=shortlist, filter=mask), twin_shortlist(index, xq, k, shortlist, mask)
+        )
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_shortlist_does_not_depend_on_threads_and_batches(metric):
+    index, xq = wide(metric)
+    assert index.model.head < index.model.codec.nibbles
+
+    for shortlist in (30, 300):
+        expected = twin_shortlist(index, xq, 10, shortlist)
+
+        for threads in (1, 2, 3):
+            assert_same(index.search(xq, 10, shortlist=shortlist, threads=threads), expected)
+            one_by_one = [index.search(each[None], 10, shortlist=shortlist, threads=threads) for each in xq]
+            assert_same([np.concatenate(part) for part in zip(*one_by_one, strict=True)], expected)
+
+
+@cache
+def wide(metric):
+    """Return an index of more rows than a piece holds whose codes have a head and a tail, and queries."""
+    x = low_rank_vectors(70_009, 64)
+    index = IndexLPLR(64, bits=4.0, metric=metric)
+    index.train(x[:3000])
+    index.add(x[:70_000])
+    return index, x[70_000:]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_long_shortlist_finds_what_a_whole_search_finds(metric):
+    index, xq = wide(metric)
+    _, I = index.search(xq, 10)
+
+    found = [np.mean([np.isin(*pair).mean() for pair in zip(I, index.search(xq, 10, shortlist=n)[1], strict=True)])
+             for n in (10, 100, 1000)]  # fmt: skip
+
+    assert found[0] <= found[1] <= found[2]
+    assert found[2] > 0.9
+
+
+@pytest.mark.parametrize("shortlist", [0, -1, 1.5, "10", True])
+def test_a_shortlist_is_a_number_of_rows(shortlist):
+    with pytest.raises(InputError, match="expected shortlist"):
+        filled().search(queries(1), 3, shortlist=shortlist)
+
+
 # Range search
 
 
 def twin_range(index, xq, radius, allowed=None):
     allowed = np.ones(index.ntotal, bool) if allowed is None else allowed
-    layout, codes, ids = scanning.layout(index.model), naive.rows_of(index)[allowed], index.rows.ids.all()[allowed]
-    everything = [naive.exact_key(codes, layout, prepared(index, xq), q) for q in range(len(xq))]
+    layout, codes, ids = shape(index), naive.rows_of(index)[allowed], index.rows.ids.all()[allowed]
+    everything = [naive.exact_key(codes, *layout, prepared(index, xq), q) for q in range(len(xq))]
     sign = -1 if index.metric == "l2" else 1
     inside = [keys.astype(float) > sign * radius for keys in everything]
     lims = np.cumsum([0, *(each.sum() for each in inside)])
@@ -613,27 +698,6 @@ def test_any_search(seed, metric, kind, n, distinct, k, nq, threads, share):
     assert_same(
         index.search(queries(21)[:nq], k, filter=mask, threads=threads), twin_search(index, queries(21)[:nq], k, mask)
     )
-
-
-@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(0, 40))
-def test_heaps(seed, k, n):
-    """Pushing one after the other keeps the k best, and so does merging; few distinct keys, so ids decide."""
-    rng = np.random.default_rng(seed)
-    keys, ids = rng.integers(0, 4, (2, n)).astype(np.float32), rng.permutation(2 * n).reshape(2, n)
-    heaps = np.full((2, k), -np.inf, np.float32), np.full((2, k), np.iinfo(np.int64).max)
-    expected = [each.copy() for each in heaps]
-    for q in range(2):
-        for key, number in zip(keys[q], ids[q], strict=True):
-            scan.push(heaps[0][q], heaps[1][q], key, number)
-            expected[0][q], expected[1][q] = naive.push(expected[0][q], expected[1][q], key, number)
-    merged = heaps[0][:1].copy(), heaps[1][:1].copy()
-
-    scan.merge_heaps(*merged, heaps[0][1:], heaps[1][1:])
-    scan.sort_heaps(*merged)
-    scan.sort_heaps(*heaps)
-
-    assert_same(heaps, naive.sort_heaps(*expected))
-    assert_same(merged, naive.merge_heaps(expected[0][:1], expected[1][:1], expected[0][1:], expected[1][1:]))
 
 
 # The check that the tests above rely on

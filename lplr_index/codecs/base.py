@@ -12,8 +12,12 @@ import numpy.typing as npt
 
 from lplr_index.arrays import ByteMatrix, FloatMatrix
 
+_ANY_ROWS = 256
+_SHIFT_MOST = 6
+_CHANGE = 0.7  # of the time of eight look-ups, that a change of steps takes
 _SCORED = 0.02  # of the time of a scan: rows that are scored exactly where bounds are exact
-_SPREADS = 6.0  # how fast rows thin out near the best, in spreads; queries with uneven y round twice as coarsely
+_SPREADS = 6.0  # how fast rows thin out near the best, in spreads
+_ABOVE = 0.5  # in spreads of a sum of four, as far as it fits into a byte: _SPREADS of kernels/codes.py
 _TINY = 1e-30
 
 
@@ -28,13 +32,13 @@ class QueryTables(NamedTuple):
         The entries of y for columns whose code spans several nibbles; they score by their ``split_levels``.
     stages : ndarray of shape (nq, stages, 256), float32
         Partial scores of the centroids of each stage.
-    bounds : ndarray of shape (nq, (nibbles + heavy) * 16), uint8
-        Upper bounds: <y, l> <= base + scale * (low digits + 64 * high digits of the first ``heavy`` nibbles + those of
-        the stages).
-    stage_bounds : ndarray of shape (nq, stages, 256), int32
+    deficits : ndarray of shape (nq, nibbles * 16), uint8
+        Upper bounds: <y, l> <= base - scale * (deficits of the nibbles, shifted and summed as kernels/bounds.py does,
+        and of the stages).
+    stage_deficits : ndarray of shape (nq, stages, 256), uint16
         Of the stages.
     scale, base : ndarray of shape (nq,), float64
-        See ``bounds``.
+        See ``deficits``.
     size : ndarray of shape (nq,), float64
         Sum of the largest magnitudes of the tables: what rounding errors are relative to.
     """
@@ -42,8 +46,8 @@ class QueryTables(NamedTuple):
     exact: npt.NDArray[np.float32]
     split: npt.NDArray[np.float32]
     stages: npt.NDArray[np.float32]
-    bounds: npt.NDArray[np.uint8]
-    stage_bounds: npt.NDArray[np.int32]
+    deficits: npt.NDArray[np.uint8]
+    stage_deficits: npt.NDArray[np.uint16]
     scale: npt.NDArray[np.float64]
     base: npt.NDArray[np.float64]
     size: npt.NDArray[np.float64]
@@ -76,8 +80,8 @@ class Codec(Protocol):
         """Whether the last nibble is free for a gain: encoded as zero, worth nothing whatever it is."""
 
     @property
-    def heavy(self) -> int:
-        """Leading nibbles whose bounds have two digits: a multiple of eight, or all."""
+    def shifts(self) -> npt.NDArray[np.uint8]:
+        """How much coarser deficits are than a step, as a power of two, for each eight nibbles; they never rise."""
 
     @property
     def split_fields(self) -> npt.NDArray[np.int32]:
@@ -109,9 +113,9 @@ def bound_tables(
     upper: npt.NDArray[np.float32],
     split: npt.NDArray[np.float32],
     stages: npt.NDArray[np.float32],
-    heavy: int,
+    shifts: npt.NDArray[np.uint8],
 ) -> QueryTables:
-    """Round tables up to integers and put all of them together.
+    """Round tables to integers and put all of them together.
 
     Parameters
     ----------
@@ -123,31 +127,46 @@ def bound_tables(
         As in ``QueryTables``.
     stages : ndarray of shape (nq, stages, 256), float32
         As in ``QueryTables``.
-    heavy : int
-        Leading nibbles that get two digits.
+    shifts : ndarray of shape (ceil(nibbles / 8),), uint8
+        As in ``Codec``.
     """
     from lplr_index.kernels import codes as kernel
 
     nq, nibbles, _ = exact.shape
-    bounds, stage_bounds = np.empty((nq, (nibbles + heavy) * 16), np.uint8), np.empty(stages.shape, np.int32)
+    deficits, stage_deficits = np.empty((nq, nibbles * 16), np.uint8), np.empty(stages.shape, np.uint16)
     scale, base, size = np.empty(nq), np.empty(nq), np.empty(nq)
-    kernel.quantize_tables(upper, stages, heavy, bounds, stage_bounds, scale, base, size)
-    return QueryTables(exact, split, stages, bounds, stage_bounds, scale, base, size)
+    kernel.quantize_tables(upper, stages, shifts, deficits, stage_deficits, scale, base, size)
+    return QueryTables(exact, split, stages, deficits, stage_deficits, scale, base, size)
 
 
-def heavy_nibbles(weight: npt.NDArray[np.float64]) -> int:
-    """How many leading nibbles want bounds of two digits, for the typical range (nibbles,) of each, by falling weight.
+def usual_query(codec: Codec) -> FloatMatrix:
+    """A query (1, m) as large in each column as rows of any codes are: queries are often like rows."""
+    codes = np.random.default_rng(0).integers(0, 256, (_ANY_ROWS, codec.nibbles // 2 + codec.stages), dtype=np.uint8)
+    usual: FloatMatrix = codec.decode(codes).std(axis=0, keepdims=True)
+    return usual
 
-    Bounds are rounded up in steps of one size for all nibbles, on average by half a step each. The step has to fit the
-    range of the heavy nibbles into two digits and those of the others, four at a time, into one byte. A heavy nibble
-    is one more look-up for every row; a coarse step lets rows pass that have to be scored for nothing, and their number
-    grows exponentially with the rounding relative to the spread of scores, as the tail of a distribution does.
+
+def coarser_steps(upper: npt.NDArray[np.float32], stages: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """Shifts (ceil(nibbles / 8),) for tables like those of one query, (1, nibbles, 16) and (1, stages, 256).
+
+    Deficits are rounded down, on average by half a step each, and rows pass that have to be scored for nothing: their
+    number grows exponentially with the rounding relative to the spread of scores, as the tail of a distribution does.
+    Steps are as small as the eight nibbles of the largest deficits allow, unless those have coarser ones; each change
+    of step takes the time of some look-ups.
     """
-    nibbles = len(weight)
-    padded = np.concatenate([weight, np.zeros(-nibbles % 8 + 8)])
-    fours = padded.reshape(-1, 4, 2).sum(axis=1).max(axis=1)  # of columns c, c + 2, c + 4, c + 6 of each eight
-    spread = max(float(np.sqrt(np.square(weight / 4).sum())), _TINY)
-    heavy = np.minimum(8 * np.arange(1, len(fours)), nibbles)
-    steps = np.array([max(fours[eights:].max() / 251, weight[0] / (64 * 62)) for eights in range(1, len(fours))])
-    scored = _SCORED * np.exp(np.minimum(_SPREADS * nibbles * steps / 2 / spread, 100.0))
-    return int(heavy[np.argmin(heavy / nibbles + scored)])
+    nibbles = upper.shape[1]
+    padded = np.zeros((-(-nibbles // 8) * 8, 16))
+    padded[:nibbles] = upper[0]
+    mean, variance = (each.reshape(-1, 4, 2).sum(axis=1) for each in (padded.max(1) - padded.mean(1), padded.var(1)))
+    need = (mean + _ABOVE * np.sqrt(variance)).max(axis=1)
+    spread = max(float(np.sqrt(variance.sum() + stages[0].var(axis=1, dtype=np.float64).sum())), _TINY)
+    best, least = np.zeros(len(need), np.uint8), np.inf
+    for unit in np.unique(need[need > 0]):
+        wanted = np.clip(np.ceil(np.log2(np.maximum(need, _TINY) / unit)), 0, _SHIFT_MOST).astype(np.uint8)
+        shifts = np.maximum.accumulate(wanted[::-1])[::-1]
+        lost = 4 * float((need / 2.0**shifts).max()) / 255 * float((2.0**shifts).sum())
+        time = _CHANGE * np.count_nonzero(np.diff(shifts)) / len(shifts)
+        time += _SCORED * np.exp(min(_SPREADS * lost / spread, 100.0))
+        if time < least:
+            best, least = shifts, time
+    return best

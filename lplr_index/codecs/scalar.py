@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lplr_index.allocation import pack_fields
 from lplr_index.arrays import ByteMatrix, FloatMatrix
-from lplr_index.codecs.base import QueryTables, bound_tables, heavy_nibbles
+from lplr_index.codecs.base import QueryTables, bound_tables, coarser_steps, usual_query
 from lplr_index.errors import InputError
 
 _TINY = 1e-30
@@ -31,15 +31,12 @@ class ScalarCodec:
         Where the bits of each code lie: column, nibble, shift in the nibble, mask, shift in the code.
     nibbles : int
         Nibbles of a row's code, an even number.
-    heavy : int
-        Leading nibbles whose bounds have two digits: a multiple of eight, or all.
     """
 
     bits: npt.NDArray[np.uint8]
     levels: npt.NDArray[np.float32]
     fields: npt.NDArray[np.int32]
     nibbles: int
-    heavy: int
 
     @classmethod
     def build(
@@ -76,12 +73,12 @@ class ScalarCodec:
         if least > nibbles:
             raise InputError(f"expected codes of at most {nibbles} nibbles, got {least}")
         flat = np.concatenate(levels).astype(np.float32)
-        weight = cls(bits, flat, fields, nibbles, nibbles).weight(spread)
+        weight = cls(bits, flat, fields, nibbles).weight(spread)
         order = np.argsort(-weight, kind="stable")
         place = np.empty(used, np.int32)
         place[order] = np.arange(used)
         fields[:, 1] = place[fields[:, 1]]
-        return cls(bits, flat, fields, nibbles, heavy_nibbles(np.append(weight[order], np.zeros(nibbles - used))))
+        return cls(bits, flat, fields, nibbles)
 
     @property
     def m(self) -> int:
@@ -169,7 +166,12 @@ class ScalarCodec:
     def query_tables(self, y: FloatMatrix) -> QueryTables:
         """Tables for projected queries y (nq, m) float32, C-contiguous."""
         exact, upper, split = self.tables(y)
-        return bound_tables(exact, upper, split, np.empty((len(y), 0, 256), np.float32), self.heavy)
+        return bound_tables(exact, upper, split, np.empty((len(y), 0, 256), np.float32), self.shifts)
+
+    @cached_property
+    def shifts(self) -> npt.NDArray[np.uint8]:
+        """How much coarser deficits are than a step, for each eight nibbles."""
+        return coarser_steps(self.tables(usual_query(self))[1], np.empty((1, 0, 256), np.float32))
 
     def tables(
         self, y: FloatMatrix
@@ -214,8 +216,6 @@ class ScalarCodec:
             and ((shift >= 0) & (shift < 4) & (code_shift >= 0) & (code_shift < 8)).all()
             and ((mask << shift) <= 15).all()
             and self.nibbles % 2 == 0
-            and 0 <= self.heavy <= self.nibbles
-            and (self.heavy % 8 == 0 or self.heavy == self.nibbles)
         )
 
     def _spells_every_code(self) -> bool:

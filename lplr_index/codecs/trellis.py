@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lplr_index.arrays import ByteMatrix, FloatMatrix
-from lplr_index.codecs.base import QueryTables, bound_tables, heavy_nibbles
+from lplr_index.codecs.base import QueryTables, bound_tables, coarser_steps, usual_query
 from lplr_index.codecs.centroids import CENTROIDS, Centroids
 from lplr_index.codecs.scalar import ScalarCodec
 from lplr_index.errors import InputError
@@ -135,8 +135,6 @@ class TrellisCodec:
         What the numbers of ``centroids`` and ``book`` are multiples of.
     nibbles : int
         Nibbles of a row, an even number.
-    heavy : int
-        Leading nibbles whose bounds have two digits: a multiple of eight, or all.
     """
 
     centroids: Half
@@ -146,7 +144,6 @@ class TrellisCodec:
     places: npt.NDArray[np.int32]
     unit: npt.NDArray[np.float32]
     nibbles: int
-    heavy: int
 
     @classmethod
     def build(
@@ -191,11 +188,10 @@ class TrellisCodec:
         order = np.argsort(-weight, kind="stable")
         places = np.empty(len(weight), np.int32)
         places[order] = np.arange(len(weight), dtype=np.int32)
-        by_place = np.append(weight[order], np.zeros(nibbles - len(weight)))
         largest = max(float(np.abs(part).max(initial=0.0)) for part in (centroids, chain.book))
         unit = np.array([largest if largest > 0 else 1.0], np.float32)
         halves, book = ((part / unit).astype(np.float16) for part in (centroids, chain.book))
-        return cls(halves, scalar, chain.sizes, book, places, unit, nibbles, heavy_nibbles(by_place))
+        return cls(halves, scalar, chain.sizes, book, places, unit, nibbles)
 
     @property
     def m(self) -> int:
@@ -294,6 +290,19 @@ class TrellisCodec:
 
     def query_tables(self, y: FloatMatrix) -> QueryTables:
         """Tables for projected queries y (nq, m) float32, C-contiguous."""
+        exact, upper, split = self._tables(y)
+        return bound_tables(exact, upper, split, self._centroids.products(y), self.shifts)
+
+    @cached_property
+    def shifts(self) -> npt.NDArray[np.uint8]:
+        """How much coarser deficits are than a step, for each eight nibbles."""
+        usual = usual_query(self)
+        return coarser_steps(self._tables(usual)[1], self._centroids.products(usual))
+
+    def _tables(
+        self, y: FloatMatrix
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """What ``bound_tables`` takes of nibbles, for y (nq, m) float32: exact and upper tables, and split columns."""
         first, last = self._first, self._first + len(self.book)
         exact = np.zeros((len(y), self.nibbles, 16), np.float32)
         split = np.zeros((len(y), 0), np.float32)
@@ -308,7 +317,7 @@ class TrellisCodec:
         chained = self.chain.tables(np.ascontiguousarray(y[:, first:last]))
         for tables in (exact,) if upper is exact else (exact, upper):
             tables[:, self.places[self._scalar_nibbles :]] = chained
-        return bound_tables(exact, upper, split, self._centroids.products(y), self.heavy)
+        return exact, upper, split
 
     def check(self) -> None:
         """Raise InputError unless the parts fit together, for codecs that come from a file."""
@@ -346,8 +355,6 @@ class TrellisCodec:
             and len(np.unique(self.places)) == len(self.places)
             and (self.places >= 0).all()
             and (self.places < max(len(self.places), 1)).all()
-            and 0 <= self.heavy <= self.nibbles
-            and (self.heavy % 8 == 0 or self.heavy == self.nibbles)
         )
 
     @property

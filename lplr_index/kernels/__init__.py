@@ -9,8 +9,8 @@
 
 Each file is an island (numpy, numba, llvmlite and itself), because numba's cache does not notice edits elsewhere.
 Everything compiles on first use and is cached; nothing of numba is imported before that.
-The scan exists for several instruction sets with identical results; ``LPLR_INDEX_SIMD`` = ``portable``, ``avx2`` or
-``avx512`` overrides the choice, as the tests do.
+The scan exists for several instruction sets with identical results; ``LPLR_INDEX_SIMD`` =
+``portable``, ``ssse3``, ``neon``, ``avx2`` or ``avx512`` overrides the choice, as the tests do.
 """
 
 from __future__ import annotations
@@ -21,8 +21,13 @@ from typing import Any
 
 from lplr_index.errors import InputError
 
-_LEVELS = {"portable": 0, "avx2": 32, "avx512": 64}  # bytes of a register, as scan.py counts
-_NEEDS = {"portable": (), "avx2": ("avx2", "f16c"), "avx512": ("avx2", "f16c", "avx512f", "avx512bw", "avx512vl")}
+_NEEDS = {  # features of a CPU, worst first
+    "portable": (),
+    "ssse3": ("ssse3",),
+    "neon": ("neon",),
+    "avx2": ("avx2",),
+    "avx512": ("avx2", "avx512f", "avx512bw", "avx512vl"),
+}
 
 
 @cache
@@ -50,11 +55,19 @@ def simd_level() -> str:
 
 @cache
 def _scan(level: str) -> Any:
-    from lplr_index.kernels import scan
+    from lplr_index.kernels import scan, vectors
 
-    return scan.make_scan(_LEVELS[level])
+    return scan.make_scan(getattr(vectors, level.upper()))
 
 
 def scan_kernel() -> Any:
     """The compiled scan (``scan.make_scan``) for the instruction set in use."""
     return _scan(simd_level())
+
+
+@cache
+def finish_kernel() -> Any:
+    """What ranks a shortlist (``scan.make_finish``)."""
+    from lplr_index.kernels import scan
+
+    return scan.make_finish()

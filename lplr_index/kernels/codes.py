@@ -11,10 +11,8 @@ import numpy as np
 from numba import njit
 
 BLOCK = 32  # rows of one block, as in scan.py
-_DIGIT = 64  # base of the two digits of a heavy table entry
-_HIGH_MOST = 62  # largest high digit, so that four of them, rounded up, fit in a byte
-_SUM_MOST = 251  # of four low digits before they are rounded up
-_STAGES_MOST = 1 << 20  # of the bounds of all stages: sums of all bounds stay below 2**24, whole numbers of float32
+_SPREADS = 0.5  # above the mean, up to which sums of four deficits fit into a byte: more rounds all, less stops many
+_STAGES_MOST = 65535 / 2  # of the deficits of all stages, in steps, so that most of them leave room for others
 
 
 @njit(nogil=True, cache=True)
@@ -134,55 +132,55 @@ def tables(y: Any, fields: Any, up: Any, down: Any, out: Any) -> None:
 
 @njit(nogil=True, cache=True)
 def quantize_tables(
-    upper: Any, stages: Any, heavy: int, out: Any, stage_out: Any, scale: Any, base: Any, size: Any
+    upper: Any, stages: Any, shifts: Any, out: Any, stage_out: Any, scale: Any, base: Any, size: Any
 ) -> None:
-    """Round tables of upper bounds up to integers: their sum <= base + scale * (low + 64 * high + stages).
+    """Round tables to whole deficits: the sum of entries <= base - scale * (those of nibbles << shifts, and stages).
 
-    The tables are ``upper`` (nq, nibbles, 16) and ``stages`` (nq, stages, 256), float32.
-    ``out`` (nq, (nibbles + heavy) * 16) uint8 holds the low digits of all nibbles, then the high digits of the first
-    ``heavy`` ones (a multiple of eight, or all); the others have low digits only. The scan adds the bytes of columns
-    c, c + 2, c + 4 and c + 6 of each eight before it widens them, so such four must stay within a byte: that, or the
-    range of the heavy ones, sets ``scale``. One scale for all makes the bounds tightest. ``stage_out``
-    (nq, stages, 256) int32 has room for more than that. ``size`` is the sum of the largest magnitudes, which rounding
-    errors are relative to. ``scale``, ``base``, ``size``: (nq,) float64.
+    The tables are ``upper`` (nq, nibbles, 16) and ``stages`` (nq, stages, 256), float32. A deficit is how far an entry
+    falls short of the largest of its table, rounded down: ``out`` (nq, nibbles * 16) uint8 stops at 255, ``stage_out``
+    (nq, stages, 256) uint16 where all stages together reach 65535. ``shifts`` (eights of nibbles,) uint8 make coarser
+    steps of ``scale`` for nibbles that weigh much. The scan adds the bytes of columns c, c + 2, c + 4 and c + 6 of each
+    eight before it widens them, and these sums stop at 255 too. The smaller ``scale``, the less is lost to rounding,
+    and the more rows have sums that stop: it is the smallest for which usual sums, up to ``_SPREADS`` standard
+    deviations above their mean, do not. ``size`` is the sum of the largest magnitudes, which rounding errors are
+    relative to. ``scale``, ``base``, ``size``: (nq,) float64.
     """
-    nibbles = upper.shape[1]
-    span = np.zeros(nibbles + 6)
-    for q in range(upper.shape[0]):
-        base[q] = size[q] = 0.0
-        step = 0.0
+    nq, nibbles, _ = upper.shape
+    mean, variance = np.zeros(nibbles + 6), np.zeros(nibbles + 6)
+    best, best_stage = np.empty(nibbles), np.empty(stages.shape[1])
+    for q in range(nq):
+        base[q] = size[q] = step = 0.0
         for c in range(nibbles):
-            least, most = np.float64(upper[q, c].min()), np.float64(upper[q, c].max())
-            span[c] = most - least
-            base[q] += least
-            size[q] += max(-least, most)
-        for c in range(heavy):
-            step = max(step, span[c] / (_DIGIT * _HIGH_MOST))
-        for c in range(heavy, nibbles):
-            if c % 8 < 2:
-                step = max(step, (span[c] + span[c + 2] + span[c + 4] + span[c + 6]) / _SUM_MOST)
-        reach = 0.0
-        for s in range(stages.shape[1]):
-            least, most = np.float64(stages[q, s].min()), np.float64(stages[q, s].max())
-            reach += most - least
-            base[q] += least
-            size[q] += max(-least, most)
-        step = max(step, reach / _STAGES_MOST)
-        scale[q] = step
-        for c in range(nibbles):
-            least = np.float64(upper[q, c].min())
+            best[c], least = upper[q, c].max(), np.float64(upper[q, c].min())
+            total = squares = 0.0
             for v in range(16):
-                units = np.int64(0)
-                if step > 0:
-                    units = np.int64(np.ceil((np.float64(upper[q, c, v]) - least) / step))
-                if c < heavy:
-                    out[q, 16 * (nibbles + c) + v] = units // _DIGIT
-                    units %= _DIGIT
-                out[q, 16 * c + v] = units
+                below = best[c] - np.float64(upper[q, c, v])
+                total += below
+                squares += below * below
+            mean[c] = total / 16
+            variance[c] = max(squares / 16 - mean[c] * mean[c], 0.0)
+            base[q] += best[c]
+            size[q] += max(-least, best[c])
+        for c in range(nibbles):
+            if c % 8 < 2:
+                usual = mean[c] + mean[c + 2] + mean[c + 4] + mean[c + 6]
+                spread = np.sqrt(variance[c] + variance[c + 2] + variance[c + 4] + variance[c + 6])
+                step = max(step, (usual + _SPREADS * spread) / (255 << shifts[c // 8]))
         for s in range(stages.shape[1]):
-            least = np.float64(stages[q, s].min())
+            best_stage[s] = stages[q, s].max()
+            reach = best_stage[s] - np.float64(stages[q, s].min())
+            base[q] += best_stage[s]
+            size[q] += max(reach - best_stage[s], best_stage[s])
+            step = max(step, reach * stages.shape[1] / _STAGES_MOST)
+        scale[q] = step
+        per = 1 / step if step > 0 else 0.0
+        per *= 1 - 1e-12  # so that a product rounded up does not pass the next whole number
+        for c in range(nibbles):
+            mine = per / (1 << shifts[c // 8])
+            for v in range(16):
+                out[q, 16 * c + v] = np.uint8(min(255.0, (best[c] - np.float64(upper[q, c, v])) * mine))
+        most = 65535 // max(stages.shape[1], 1)
+        for s in range(stages.shape[1]):
             for v in range(256):
-                units = np.int64(0)
-                if step > 0:
-                    units = np.int64(np.ceil((np.float64(stages[q, s, v]) - least) / step))
-                stage_out[q, s, v] = units
+                deficit = (best_stage[s] - np.float64(stages[q, s, v])) * per
+                stage_out[q, s, v] = np.uint16(min(np.float64(most), deficit))

@@ -1,23 +1,45 @@
-"""LLVM vectors of 32 bytes (AVX2) or 64 (AVX-512): the few operations that the bound of ``bounds.py`` needs."""
+"""LLVM vectors for the bounds of ``bounds.py``: 32 bytes at a time, whatever the registers of the instruction set.
+
+LLVM splits or joins vectors as registers need it. The one operation that it does not know, the byte shuffle that looks
+up 16 table entries at once, is spelled here for each instruction set.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba.core import cgutils
 
-AVX2, AVX512 = 32, 64  # instruction sets, by bytes of a register
-_SHUFFLES = {AVX2: "llvm.x86.avx2.pshuf.b", AVX512: "llvm.x86.avx512.pshuf.b.512"}
+PORTABLE, SSSE3, NEON, AVX2, AVX512 = range(5)  # instruction sets; PORTABLE is plain numba
+
+
+class Shuffle(NamedTuple):
+    """An instruction that looks up bytes: its name in LLVM, and the bytes of its registers."""
+
+    name: str
+    width: int
+
+
+SHUFFLES = {
+    SSSE3: Shuffle("llvm.x86.ssse3.pshuf.b.128", 16),
+    NEON: Shuffle("llvm.aarch64.neon.tbl1.v16i8", 16),
+    AVX2: Shuffle("llvm.x86.avx2.pshuf.b", 32),
+    AVX512: Shuffle("llvm.x86.avx512.pshuf.b.512", 64),
+}
+
+
+def numbers(bits: int, count: int) -> Any:
+    """The type of a vector of integers."""
+    return ir.VectorType(ir.IntType(bits), count)
 
 
 class Vectors:
-    """Emits operations on vectors of ``width`` bytes."""
+    """Emits operations on vectors for one instruction set."""
 
-    def __init__(self, builder: Any, width: int) -> None:
-        self.builder, self.width, self.lanes = builder, width, width // 16
-        self.bytes = ir.VectorType(ir.IntType(8), width)
-        self.words = ir.VectorType(ir.IntType(16), width // 2)
+    def __init__(self, builder: Any, simd: int) -> None:
+        self.builder, self.shuffle = builder, SHUFFLES[simd]
+        self.step = max(32, self.shuffle.width)  # bytes of codes that are looked up together
 
     def const(self, kind: Any, value: float) -> Any:
         """A vector of equal constants."""
@@ -29,22 +51,14 @@ class Vectors:
         value.align = 1
         return value
 
-    def gather(self, scalars: list[Any], kind: Any) -> Any:
-        """A vector of scalars."""
-        out = ir.Constant(kind, ir.Undefined)
-        for lane, scalar in enumerate(scalars):
-            out = self.builder.insert_element(out, scalar, ir.Constant(ir.IntType(32), lane))
-        return out
-
-    def load_columns(self, pointer: Any, offset: Any, width: int) -> Any:
-        """``width`` bytes, the rest of the register zero."""
-        kind = ir.VectorType(ir.IntType(8), width)
-        value = self.load(pointer, offset, kind)
-        return value if width == self.width else self.pick(value, range(self.width), self.const(kind, 0))
+    def store(self, value: Any, pointer: Any, offset: Any) -> None:
+        """A vector to anywhere in memory."""
+        address = self.builder.bitcast(self.builder.gep(pointer, [offset]), value.type.as_pointer())
+        self.builder.store(value, address).align = 1
 
     def pick(self, value: Any, lanes: Any, other: Any = None) -> Any:
         """The lanes of a vector, or of two, in this order."""
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes))
+        mask = ir.Constant(numbers(32, len(lanes)), list(lanes))
         return self.builder.shuffle_vector(value, other or ir.Constant(value.type, ir.Undefined), mask)
 
     def splat(self, scalar: Any, kind: Any) -> Any:
@@ -52,11 +66,52 @@ class Vectors:
         one = self.builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
         return self.pick(one, [0] * kind.count)
 
+    def halves(self, value: Any) -> list[Any]:
+        """A vector in pieces of 32 bytes."""
+        count = 256 // value.type.element.width
+        if value.type.count == count:
+            return [value]
+        return [self.pick(value, range(at, at + count)) for at in range(0, value.type.count, count)]
+
+    def add(self, x: Any, y: Any) -> Any:
+        """Unsigned sums that stop at the largest number."""
+        kind = f"v{x.type.count}i{x.type.element.width}"
+        signature = ir.FunctionType(x.type, [x.type, x.type])
+        return self.builder.call(
+            cgutils.get_or_insert_function(self.builder.module, signature, f"llvm.uadd.sat.{kind}"), [x, y]
+        )
+
     def look_up(self, table: Any, index: Any) -> Any:
-        """The bytes of each 16 of a table that each 16 of an index select."""
-        kind = ir.FunctionType(self.bytes, [self.bytes, self.bytes])
-        shuffle = cgutils.get_or_insert_function(self.builder.module, kind, _SHUFFLES[self.width])
-        return self.builder.call(shuffle, [table, index])
+        """The bytes of each 16 of a table that each 16 of an index, of numbers below 16, select."""
+        width, count = self.shuffle.width, table.type.count
+        if width > count:  # the last columns of a block, fewer than a large register holds
+            return Vectors(self.builder, AVX2).look_up(table, index)
+        kind = ir.FunctionType(numbers(8, width), [numbers(8, width)] * 2)
+        shuffle = cgutils.get_or_insert_function(self.builder.module, kind, self.shuffle.name)
+        if width == count:
+            return self.builder.call(shuffle, [table, index])
+        low, high = (
+            self.builder.call(shuffle, [self.pick(part, range(at, at + width)) for part in (table, index)])
+            for at in (0, width)
+        )
+        return self.pick(low, range(count), high)
+
+    def split_nibbles(self, codes: Any) -> tuple[Any, Any]:
+        """The low and the high half of every byte."""
+        low, words = self.const(codes.type, 15), numbers(16, codes.type.count // 2)
+        high = self.builder.lshr(self.builder.bitcast(codes, words), self.const(words, 4))
+        return self.builder.and_(codes, low), self.builder.and_(self.builder.bitcast(high, codes.type), low)
+
+    def halves_to_floats(self, words: Any) -> Any:
+        """The floats of eight float16, given by their bits; CPUs without an instruction for it are spared a call."""
+        b, kind = self.builder, numbers(32, words.type.count)
+        bits, floats = b.zext(words, kind), ir.VectorType(ir.FloatType(), words.type.count)
+        moved = b.shl(b.and_(bits, self.const(kind, 0x7FFF)), self.const(kind, 13))
+        usual = b.fmul(b.bitcast(moved, floats), self.const(floats, 2.0**112))  # exponents are counted from elsewhere
+        endless = b.icmp_unsigned(">=", moved, self.const(kind, 0x7C00 << 13))  # and those that are not a number
+        value = b.select(endless, b.or_(moved, self.const(kind, 0x7F800000)), b.bitcast(usual, kind))
+        sign = b.shl(b.and_(bits, self.const(kind, 0x8000)), self.const(kind, 16))
+        return b.bitcast(b.or_(value, sign), floats)
 
     def prefetch(self, pointer: Any, offset: Any) -> None:
         """Ask for the memory there."""
@@ -65,19 +120,6 @@ class Vectors:
         fetch = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
         read, keep, data = (ir.Constant(number, v) for v in (0, 3, 1))
         self.builder.call(fetch, [self.builder.gep(pointer, [offset]), read, keep, data])
-
-    def split_nibbles(self, codes: Any) -> tuple[Any, Any]:
-        """The low and the high half of every byte."""
-        low = self.const(self.bytes, 15)
-        high = self.builder.lshr(self.builder.bitcast(codes, self.words), self.const(self.words, 4))
-        return self.builder.and_(codes, low), self.builder.and_(self.builder.bitcast(high, self.bytes), low)
-
-    def fold(self, words: Any) -> Any:
-        """Add the 128-bit lanes of a vector of 16-bit sums: eight sums remain."""
-        while words.type.count > 8:
-            half = words.type.count // 2
-            words = self.builder.add(self.pick(words, range(half)), self.pick(words, range(half, 2 * half)))
-        return words
 
     def columns(self, rows: list[Any]) -> list[Any]:
         """Turn eight vectors of four 32-bit numbers into four of eight: a matrix on its side."""

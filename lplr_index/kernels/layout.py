@@ -1,0 +1,124 @@
+"""What lies where in a block of 32 packed rows, what queries are made of, and how single bytes of a block are read.
+
+One block, ``nibbles`` columns of 16 bytes, then the stages, each a byte a row, and the row scalars::
+
+    column 0            column 1            ...   stage 0      ...   gains        norms
+    16 bytes            16 bytes                  32 x uint8         32 x uint8   32 x float16
+    byte j: low nibble = row ORDER[j], high nibble = row ORDER[j] + 16
+
+``ORDER`` = 0 8 1 9 2 10 ... lets even bytes hold rows 0-7 and odd bytes rows 8-15, so that 16-bit sums come out in
+order. Gains of four bits are the last column, whose tables are zeros. A stage's byte selects one of 256 centroids.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+BLOCK = 32  # rows of one block
+GROUP = 8  # columns whose deficits add up within a byte, every other one, before they are widened
+PHASE = 1024  # columns whose groups, at 255 each, add up within 16 bits
+MOST = 65535  # of 16 bits
+
+
+class Layout(NamedTuple):
+    """Where things lie in a block, and how row scalars are read. Offsets in bytes; -1 where there is none.
+
+    Numbers alone: numba counts references wherever an array is taken from a tuple, which a row cannot afford.
+    """
+
+    nibbles: int
+    stages: int  # runs of 32 bytes after the columns
+    block_bytes: int
+    ahead: int  # bytes from a block to the one to ask memory for
+    gain_bits: int  # 0 where there is none
+    gain_at: int  # of 8 bits, the run of them; of 4 bits, their column
+    gain_least: float  # code 0 is a gain of 0, and c >= 1 is least + step * c; of 8 bits, least is 0
+    gain_step: float
+    norm_at: int
+    norm_unit: float
+
+
+class Levels(NamedTuple):
+    """Values by code, that rows share."""
+
+    fields: Any  # (fields, 5) int32: split column, nibble, shift in it, mask, shift in the code
+    split: Any  # (splits, 256) float32: the levels of those columns, by code
+    halves: Any  # (65536,) float32: the value of every float16
+
+
+class Segments(NamedTuple):
+    """The columns that are summed, in runs whose deficits are in equal steps, coarse ones first."""
+
+    ends: Any  # (segments,) int64: the column after each
+    doublings: Any  # (segments,) int64: of the sum, after each
+
+
+class Queries(NamedTuple):
+    """Queries made ready for the scan; nq of them."""
+
+    deficits: Any  # (nq, nibbles * 16) uint8, in the steps of their segment
+    stage_deficits: Any  # (nq, stages, 256) uint16, in the smallest steps
+    limits: Any  # (nq, 32) uint8: by gain of four bits the largest deficit that may matter, low bytes, then high ones
+    affine: Any  # (nq, 3) float32: bound = a * deficit + c, and the threshold it has to reach
+    slack: Any  # (nq,) float64: what float32 rounding of a bound may lose
+    exact: Any  # (nq, nibbles * 16) float32
+    stages: Any  # (nq, stages, 256) float32
+    split: Any  # (nq, splits) float32: y in the columns whose code spans several nibbles
+    base: Any  # (nq,) float64: <q, mu>
+    norm: Any  # (nq,) float64: under L2, |q|^2 and one norm_unit, which stored norms are counted from; else 0
+
+
+@njit(nogil=True)
+def place(row: int) -> int:
+    """Where a row's sum is among 32: even bytes of both halves of a column come before odd ones."""
+    return 16 * ((row >> 3) & 1) + 8 * (row >> 4) + (row & 7)
+
+
+@njit(nogil=True)
+def half_at(blocks: Any, at: int, halves: Any) -> Any:
+    """The float16 at byte ``at``, little-endian, by the value of every one (65536,)."""
+    return halves[np.int64(blocks[at]) | np.int64(blocks[at + 1]) << 8]
+
+
+@njit(nogil=True)
+def gain_at(blocks: Any, at: int, row: int, layout: Layout) -> Any:
+    """The code of the gain of a row of the block at byte ``at``."""
+    if layout.gain_bits == 4:
+        return np.int64((blocks[at + layout.gain_at + 2 * (row & 7) + ((row >> 3) & 1)] >> (4 * (row >> 4))) & 15)
+    return np.int64(blocks[at + layout.gain_at + row])
+
+
+@njit(nogil=True)
+def tile_stages(stage_deficits: Any, tile: int) -> Any:
+    """The deficits of stages (nq, stages, 256) as ``block_bounds`` reads them, in one row.
+
+    Of each ``tile`` queries those of an entry lie side by side: (stages, 256, tile). What is left over of the queries
+    follows one by one. So a query's tables, or its tile's, start at entry q * stages * 256.
+    """
+    nq, stages, words = stage_deficits.shape
+    out = np.empty(nq * stages * words, np.uint16)
+    for q in range(nq):
+        side = tile if q // tile * tile + tile <= nq else 1
+        first = (q // side * side) * stages * words + q % side
+        for s in range(stages):
+            for w in range(words):
+                out[first + (s * words + w) * side] = stage_deficits[q, s, w]
+    return out
+
+
+@njit(nogil=True)
+def bound_of(deficit: Any, blocks: Any, at: int, row: int, layout: Layout, halves: Any, affine: Any, q: int) -> Any:
+    """The float32 bound of a row with this sum of deficits, in the roundings of the vectors of ``bounds.py``."""
+    bound = np.float32(deficit) * affine[q, 0] + affine[q, 1]
+    if layout.gain_bits == 8:
+        bound *= np.float32(gain_at(blocks, at, row, layout)) * np.float32(layout.gain_step)
+    elif layout.gain_bits == 4:
+        code = gain_at(blocks, at, row, layout)
+        gain = np.float32(layout.gain_least) + np.float32(code) * np.float32(layout.gain_step)
+        bound *= gain if code else np.float32(0)
+    if layout.norm_at >= 0:
+        bound -= half_at(blocks, at + layout.norm_at + 2 * row, halves) * np.float32(layout.norm_unit)
+    return bound

@@ -1,0 +1,118 @@
+"""The k best of a stream: a heap for small k, a reservoir for large; both have the worst of the k best in front.
+
+Entries are (key, id), the larger key first and at equal keys the lower id. Room for k entries makes a heap, more a
+reservoir: entries gather behind the k best until the room is full, and then the k best of all are found. So an entry
+costs a comparison with the one in front, and one that passes it is written down, which pays when many pass.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import njit
+
+HEAP_MOST = 32  # beyond, moving entries in a heap costs more than finding the k best of 2 k now and then
+
+
+@njit(nogil=True)
+def worse(key: Any, number: int, other: Any, other_number: int) -> bool:
+    """Whether (key, id) ranks behind the other."""
+    return key < other or (key == other and number > other_number)
+
+
+@njit(nogil=True)
+def _sift_down(keys: Any, ids: Any, at: int, size: int) -> None:
+    """Restore the heap (worst at the root) of the first ``size`` entries after that at ``at`` was replaced."""
+    key, number = keys[at], ids[at]
+    while True:
+        child = 2 * at + 1
+        if child >= size:
+            break
+        if child + 1 < size and worse(keys[child + 1], ids[child + 1], keys[child], ids[child]):
+            child += 1
+        if not worse(keys[child], ids[child], key, number):
+            break
+        keys[at], ids[at] = keys[child], ids[child]
+        at = child
+    keys[at], ids[at] = key, number
+
+
+@njit(nogil=True)
+def _swap(keys: Any, ids: Any, i: int, j: int) -> None:
+    keys[i], keys[j] = keys[j], keys[i]
+    ids[i], ids[j] = ids[j], ids[i]
+
+
+@njit(nogil=True)
+def _keep(keys: Any, ids: Any, size: int, k: int) -> None:
+    """Bring the k best of the first ``size`` entries to the front, the worst of them first of all (quickselect)."""
+    low, high = 0, size - 1
+    while low < high:
+        middle = (low + high) >> 1  # of the first, the middle and the last, the middle one divides
+        if worse(keys[low], ids[low], keys[middle], ids[middle]):
+            _swap(keys, ids, low, middle)
+        if worse(keys[middle], ids[middle], keys[high], ids[high]):
+            _swap(keys, ids, middle, high)
+            if worse(keys[low], ids[low], keys[middle], ids[middle]):
+                _swap(keys, ids, low, middle)
+        key, number, i, j = keys[middle], ids[middle], low, high
+        while i <= j:
+            while worse(key, number, keys[i], ids[i]):
+                i += 1
+            while worse(keys[j], ids[j], key, number):
+                j -= 1
+            if i <= j:
+                _swap(keys, ids, i, j)
+                i, j = i + 1, j - 1
+        if k - 1 <= j:
+            high = j
+        elif k - 1 >= i:
+            low = i
+        else:
+            break
+    last = 0
+    for i in range(1, k):
+        if worse(keys[i], ids[i], keys[last], ids[last]):
+            last = i
+    _swap(keys, ids, 0, last)
+
+
+@njit(nogil=True)
+def offer(keys: Any, ids: Any, counts: Any, q: int, k: int, key: Any, number: int) -> bool:
+    """Offer (key, id) to query q's entries, of which there are ``counts[q]``, k at least. Whether the worst changed."""
+    if not worse(keys[q, 0], ids[q, 0], key, number):
+        return False
+    room = keys.shape[1]
+    if room == k:
+        keys[q, 0], ids[q, 0] = key, number
+        _sift_down(keys[q], ids[q], 0, k)
+        return True
+    keys[q, counts[q]], ids[q, counts[q]] = key, number
+    counts[q] += 1
+    if counts[q] < room:
+        return False
+    _keep(keys[q], ids[q], room, k)
+    counts[q] = k
+    return True
+
+
+@njit(nogil=True, cache=True)
+def merge(keys: Any, ids: Any, counts: Any, k: int, more_keys: Any, more_ids: Any, more_counts: Any) -> None:
+    """Offer the entries (nq, room) of others to the first."""
+    for q in range(keys.shape[0]):
+        for i in range(more_counts[q]):
+            offer(keys, ids, counts, q, k, more_keys[q, i], more_ids[q, i])
+
+
+@njit(nogil=True, cache=True)
+def rank(keys: Any, ids: Any, counts: Any, k: int, best_keys: Any, best_ids: Any) -> None:
+    """Write the k best of each query's entries (nq, room) to (nq, k), best first; the entries lose their order."""
+    for q in range(keys.shape[0]):
+        if counts[q] > k:
+            _keep(keys[q], ids[q], counts[q], k)
+        for start in range(k // 2 - 1, -1, -1):
+            _sift_down(keys[q], ids[q], start, k)
+        for at in range(k - 1, -1, -1):
+            best_keys[q, at], best_ids[q, at] = keys[q, 0], ids[q, 0]
+            keys[q, 0], ids[q, 0] = keys[q, at], ids[q, at]
+            _sift_down(keys[q], ids[q], 0, at)
