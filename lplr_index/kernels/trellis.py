@@ -154,7 +154,7 @@ def _came_from(typingctx: Any, costs: Any, at: Any, state: Any, column: Any, ent
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
         place = builder.add(builder.add(args[1], args[2]), ir.Constant(args[1].type, WORDS))
         least = _splat(builder, builder.load(builder.gep(data, [place])), _FLOATS)
-        same, mask = builder.fcmp_ordered("==", builder.fadd(before, there), least), ir.Constant(ir.IntType(64), 0)
+        same, mask = builder.fcmp_ordered("==", builder.fadd(before, there), least), ir.Constant(ir.IntType(64), 1 << 15)
         for start in range(0, WORDS, HALF):  # in halves, which have masks of their own: every row waits for these
             lanes = ir.Constant(ir.VectorType(ir.IntType(32), HALF), list(range(start, start + HALF)))
             half = builder.bitcast(builder.shuffle_vector(same, same, lanes), ir.IntType(HALF))
