@@ -12,6 +12,7 @@ This file is an island: it imports nothing of this package. numba's cache does n
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from numba.extending import intrinsic
 WORDS = 16  # of a nibble
 HALF = 8  # of them: a vector that AVX2 has registers for
 ROWS = 4  # that share the loads of books; while one waits for a sum, the others go on
+STEP = 2 * ROWS * 2 * WORDS  # costs of a step: two times four rows, each with its nibbles' and those before
 
 _FLOATS = ir.VectorType(ir.FloatType(), WORDS)
 _HALF = ir.VectorType(ir.FloatType(), HALF)
@@ -99,9 +101,9 @@ def _weigh(
 
 @intrinsic
 def _advance(typingctx: Any, costs: Any, at: Any, gram: Any, entry: Any) -> Any:
-    """One step of Viterbi for four rows, whose costs of a step lie 32 apart, those of the step before 128 earlier.
+    """One step of Viterbi for four rows, whose costs of a step lie 32 apart, those of the step before 256 earlier.
 
-    For all v, costs[at + 16 + v] = min over p of (costs[at - 128 + p] + 2 gram[entry + 16 p + v]), and costs[at + v],
+    For all v, costs[at + 16 + v] = min over p of (costs[at - 256 + p] + 2 gram[entry + 16 p + v]), and costs[at + v],
     the step's own costs so far, grows by that; so for at + 32 etc. Doubling is exact, so a fused multiply-add gives the
     same bits; where a CPU's adders take the minima too, its multipliers would idle.
     """
@@ -127,7 +129,7 @@ def _advance(typingctx: Any, costs: Any, at: Any, gram: Any, entry: Any) -> Any:
                 number = builder.add(args[3], ir.Constant(args[3].type, WORDS * p + start))
                 there.append(_load(builder, half(builder.gep(table, [number]))))
             for row in range(ROWS):
-                before = _splat(builder, builder.load(spot(row, p - 2 * WORDS * ROWS)), _HALF)
+                before = _splat(builder, builder.load(spot(row, p - STEP)), _HALF)
                 for part, product in enumerate(there):
                     if fused:
                         total = builder.call(multiply_add, [product, two, before])
@@ -148,13 +150,16 @@ def _came_from(typingctx: Any, costs: Any, at: Any, state: Any, column: Any, ent
     """The lowest p that gave the minimum of ``state`` in the step at ``at``; column[entry : entry + 16] is its gram."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        start = builder.sub(args[1], ir.Constant(args[1].type, 2 * WORDS * ROWS))
+        start = builder.sub(args[1], ir.Constant(args[1].type, STEP))
         before = _load(builder, _spot(context, builder, signature.args[0], args[0], start, _FLOATS))
         there = _load(builder, _spot(context, builder, signature.args[3], args[3], args[4], _FLOATS))
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
         place = builder.add(builder.add(args[1], args[2]), ir.Constant(args[1].type, WORDS))
         least = _splat(builder, builder.load(builder.gep(data, [place])), _FLOATS)
-        same, mask = builder.fcmp_ordered("==", builder.fadd(before, there), least), ir.Constant(ir.IntType(64), 1 << 15)
+        same, mask = (
+            builder.fcmp_ordered("==", builder.fadd(before, there), least),
+            ir.Constant(ir.IntType(64), 1 << 15),
+        )
         for start in range(0, WORDS, HALF):  # in halves, which have masks of their own: every row waits for these
             lanes = ir.Constant(ir.VectorType(ir.IntType(32), HALF), list(range(start, start + HALF)))
             half = builder.bitcast(builder.shuffle_vector(same, same, lanes), ir.IntType(HALF))
@@ -196,42 +201,45 @@ def _lengths(typingctx: Any, y: Any, vectors: Any, error: Any) -> Any:
         sums, data = builder.load(total), context.make_array(signature.args[2])(context, builder, args[2]).data
         for row in range(ROWS):
             parts = [builder.extract_element(sums, ir.Constant(ir.IntType(32), i)) for i in range(row, WORDS, ROWS)]
-            added = parts[0]
-            for part in parts[1:]:
-                added = builder.fadd(added, part)
-            builder.store(added, builder.gep(data, [ir.Constant(whole, row)]))
+            builder.store(reduce(builder.fadd, parts), builder.gep(data, [ir.Constant(whole, row)]))
         return context.get_dummy_value()
 
     return types.void(y, types.intp, error), generate
 
 
 @njit(nogil=True, cache=True)
-def _follow(y: Any, chain: Any, costs: Any, paths: Any, error: Any) -> None:
-    """Viterbi for four rows at once: ``paths`` (4, steps) uint8 of least ``error`` (4,) float32, less |y|^2.
+def _there(y: Any, chain: Any, costs: Any, side: Any, ends: Any, error: Any) -> None:
+    """Viterbi's way there for four rows: ``ends`` (4,) int64 are the last nibbles, ``error`` (4,) grows by the change.
 
     ``y`` (4 * columns,) float32 holds -2 times the rows, the four values of a column side by side; ``chain`` as in
-    ``encode``. ``costs`` (steps * 128,) float32 is scratch: of every step and row what each nibble costs, then how much
-    of that comes before it.
+    ``encode``. ``costs`` (steps * 8 * 32,) float32 become, of every step and row, what each nibble costs, then how much
+    of that comes before it; of eight rows these are those of one ``side``, 0 or 4. Errors are squared, float64.
     """
-    starts, book, squares, gram, columns = chain
+    starts, book, squares, gram, _ = chain
     steps = starts.shape[0] - 1
     for t in range(steps):
-        after = starts[min(t + 2, steps)] - starts[t + 1]
-        _weigh(costs, 128 * t, squares, 16 * t, book, y, starts[t], starts[t + 1] - starts[t], after)
+        at, after = STEP * t + 32 * side, starts[min(t + 2, steps)] - starts[t + 1]
+        _weigh(costs, at, squares, 16 * t, book, y, starts[t], starts[t + 1] - starts[t], after)
         if t:
-            _advance(costs, 128 * t, gram, 256 * t)
-    at = 128 * (steps - 1)
-    for r in range(ROWS):
-        last = np.argmin(costs[at + 32 * r : at + 32 * r + 16])
-        error[r], paths[r, steps - 1] = costs[at + 32 * r + last], last
-    a, b, c, d = int(paths[0, steps - 1]), int(paths[1, steps - 1]), int(paths[2, steps - 1]), int(paths[3, steps - 1])
-    for t in range(steps - 1, 0, -1):  # side by side: while one waits for its load, the others go on
-        at = 128 * t
-        a = _came_from(costs, at, a, columns, 256 * t + 16 * a)
-        b = _came_from(costs, at + 32, b, columns, 256 * t + 16 * b)
-        c = _came_from(costs, at + 64, c, columns, 256 * t + 16 * c)
-        d = _came_from(costs, at + 96, d, columns, 256 * t + 16 * d)
-        paths[0, t - 1], paths[1, t - 1], paths[2, t - 1], paths[3, t - 1] = a, b, c, d
+            _advance(costs, at, gram, 256 * t)
+    for r in range(ROWS if steps else 0):
+        at = STEP * (steps - 1) + 32 * (side + r)
+        ends[r] = np.argmin(costs[at : at + 16])
+        error[r] += np.float64(costs[at + ends[r]])
+
+
+@njit(nogil=True, cache=True)
+def _back(columns: Any, costs: Any, ends: Any, paths: Any) -> None:
+    """Viterbi's way back for eight rows: their nibbles ``paths`` (8, steps) uint8, from ``ends`` (8,) on.
+
+    Each step waits for the load that the one before it asks for, so many rows go side by side.
+    """
+    for t in range(paths.shape[1] - 1, -1, -1):
+        for r in range(2 * ROWS):
+            state = ends[r]
+            paths[r, t] = state
+            if t:
+                ends[r] = _came_from(costs, STEP * t + 32 * r, state, columns, 256 * t + 16 * state)
 
 
 @njit(nogil=True, cache=True)
@@ -305,26 +313,29 @@ def encode(y: Any, table: Any, words: Any, scalar: Any, chain: Any, places: Any,
     """
     n, m = y.shape
     tries, steps = words.shape[1], places.shape[0]
-    first, columns = scalar[1].shape[0] - 1, chain[0][steps]
-    centroids, vectors = table.reshape(-1), (m + 3) // 4
+    first, columns, vectors = scalar[1].shape[0] - 1, chain[0][steps], (m + 3) // 4
+    centroids, costs = table.reshape(-1), np.empty(STEP * steps, np.float32)
     left, rest = np.empty(ROWS * m, np.float32), np.zeros(WORDS * vectors, np.float32)
-    chained, costs = np.empty(ROWS * columns, np.float32), np.empty(2 * WORDS * ROWS * steps, np.float32)
-    numbers, paths = np.empty((ROWS, first), np.uint8), np.empty((ROWS, steps), np.uint8)
-    error, change = np.empty(ROWS), np.zeros(ROWS, np.float32)
-    for start in range(0, n, ROWS // tries):
-        _leave(y, centroids, words, start, left, rest)
-        _lengths(rest, vectors, error)
-        _round(rest, scalar, numbers, error)
-        for k in range(ROWS * columns):
-            chained[k] = np.float32(-2) * rest[ROWS * first + k]
-        if steps:
-            _follow(chained, chain, costs, paths, change)
-        for i in range(start, min(start + ROWS // tries, n)):
-            best = (i - start) * tries
-            for r in range(best + 1, (i - start + 1) * tries):
-                if error[r] + np.float64(change[r]) < error[best] + np.float64(change[best]):
+    chained = np.empty(ROWS * columns, np.float32)
+    numbers, paths = np.empty((2 * ROWS, first), np.uint8), np.empty((2 * ROWS, steps), np.uint8)
+    error, ends = np.empty(2 * ROWS), np.zeros(2 * ROWS, np.int64)
+    for start in range(0, n, 2 * ROWS // tries):
+        for side in range(0, 2 * ROWS, ROWS):
+            errors = error[side : side + ROWS]
+            _leave(y, centroids, words, start + side // tries, left, rest)
+            _lengths(rest, vectors, errors)
+            _round(rest, scalar, numbers[side : side + ROWS], errors)
+            for k in range(ROWS * columns):
+                chained[k] = np.float32(-2) * rest[ROWS * first + k]
+            _there(chained, chain, costs, side, ends[side : side + ROWS], errors)
+        _back(chain[4], costs, ends, paths)
+        for i in range(start, min(start + 2 * ROWS // tries, n)):
+            begin = (i - start) * tries
+            best = begin
+            for r in range(begin + 1, begin + tries):
+                if error[r] < error[best]:
                     best = r
-            _pack(numbers[best], scalar, paths[best], places, words[i, best % tries], codes[i])
+            _pack(numbers[best], scalar, paths[best], places, words[i, best - begin], codes[i])
 
 
 @njit(nogil=True, cache=True)
