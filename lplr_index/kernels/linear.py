@@ -85,7 +85,8 @@ def multiply(x: Any, packed: Any, deep: Any, m: int, out: Any) -> None:
         some = min(ROWS, n - row)
         if some < ROWS:
             for r in range(some):
-                spare[r] = x[row + r]
+                for j in range(d):  # a loop: numba spends seconds on what copies a slice
+                    spare[r, j] = x[row + r, j]
         for p in range(packed.shape[0]):
             if some < ROWS:
                 _panel_product(spare, 0, flat, p * d * WIDTH, deep[p], tile)
