@@ -69,7 +69,7 @@ def as_vectors(x: Any, d: int | None = None, *, name: str = "x", first_row: int 
         out = np.ascontiguousarray(a, dtype=np.float32)
     # One sum tells whether all is finite; only on suspicion is every row looked at.
     with np.errstate(over="ignore", invalid="ignore"):
-        suspicious = not np.isfinite(out.sum(dtype=np.float64))
+        suspicious = not np.isfinite(out.sum())
     if suspicious:
         bad = ~np.isfinite(out).all(axis=1)
         if bad.any():
@@ -203,9 +203,10 @@ def unit_rows(x: FloatMatrix) -> tuple[FloatMatrix, npt.NDArray[np.float64]]:
     Rows of length zero stay zero. Each row is handled by itself, so the result does not depend on the batch.
     """
     # A sum over the contiguous axis adds each row in the same order whatever the batch; einsum and BLAS do not.
-    norms = np.sqrt(np.square(x, dtype=np.float64).sum(axis=1))
-    units = np.divide(x, norms[:, None], out=np.zeros(x.shape), where=norms[:, None] > 0)
-    return units.astype(np.float32), norms
+    wide = x.astype(np.float64)
+    norms = np.sqrt(np.square(wide).sum(axis=1))
+    wide /= np.where(norms > 0, norms, 1)[:, None]
+    return wide.astype(np.float32), norms
 
 
 def some_rows(x: npt.NDArray[Any], most: int, seed: int | np.random.Generator) -> npt.NDArray[Any]:

@@ -33,7 +33,7 @@ from lplr_index.rows import Rows
 from lplr_index.settings import Settings
 from lplr_index.threads import as_threads, run
 
-_ENCODED_ROWS = 1 << 13  # rows encoded by one task
+_ENCODED_ROWS = 1 << 10  # rows encoded by one task: what it has in memory at a time stays in caches
 _QUERIES = 1 << 10  # queries prepared at a time: some 25 kB of tables each
 
 

@@ -194,10 +194,15 @@ class Model:
 
     @cached_property
     def _gram(self) -> tuple[Product | None, npt.NDArray[np.float64], float]:
-        """L to L (R R^T), 2 R mu and |mu|^2."""
+        """L to L T, 2 R mu and |mu|^2; T is triangular, and l T l^T = l R R^T l^T, for half the work."""
         mu = self.mu.astype(np.float64)
         if self.R is None:
             return None, 2 * mu, float(mu @ mu)
         R = self.R.astype(np.float64)
         with single_threaded():
-            return Product((R @ R.T).astype(np.float32)), 2 * (R @ mu), float(mu @ mu)
+            gram = R @ R.T
+            return (
+                Product(np.triu(2 * gram - np.diag(gram.diagonal())).astype(np.float32)),
+                2 * (R @ mu),
+                float(mu @ mu),
+            )

@@ -19,11 +19,12 @@ class Product:
 
         self.columns = matrix.shape[1]
         self._panels = kernel.panels(matrix)
+        self._depths = kernel.depths(self._panels)
 
     def __call__(self, x: FloatMatrix) -> FloatMatrix:
         """Return the product (n, m) float32, for x (n, d) float32."""
         from lplr_index.kernels import linear as kernel
 
         out = np.empty((len(x), self.columns), np.float32)
-        kernel.multiply(np.ascontiguousarray(x), self._panels, self.columns, out)
+        kernel.multiply(np.ascontiguousarray(x), self._panels, self._depths, self.columns, out)
         return out

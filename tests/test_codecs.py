@@ -52,6 +52,18 @@ def test_codes_are_the_nearest_levels(bits, seed, uniform):
     np.testing.assert_array_equal(codec.encode(L), codes)
 
 
+def test_edges_are_midpoints_in_vectors_of_sixteen():
+    codec, _ = make_codec([6, 1, 4])
+
+    edges, starts = codec.edges
+
+    assert starts.tolist() == [0, 64, 80, 96]
+    for j, start in enumerate(starts[:-1]):
+        levels = codec.levels[codec.starts[j] : codec.starts[j + 1]]
+        np.testing.assert_array_equal(edges[start : start + len(levels) - 1], (levels[1:] + levels[:-1]) / 2)
+        assert np.isinf(edges[start + len(levels) - 1 : starts[j + 1]]).all()
+
+
 @given(BITS, st.integers(0, 2**32 - 1), st.booleans(), st.integers(0, 3))
 def test_tables_are_worth_the_scores_and_bounds_are_above_them(bits, seed, uniform, more):
     least = -(-sum(bits) // 8)

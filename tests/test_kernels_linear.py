@@ -17,7 +17,8 @@ def test_multiply(rng, n, d, m):
     x, matrix = rng.standard_normal((n, d)).astype(np.float32), rng.standard_normal((d, m)).astype(np.float32)
     out = np.full((n, m), np.nan, np.float32)
 
-    linear.multiply(x, linear.panels(matrix), m, out)
+    packed = linear.panels(matrix)
+    linear.multiply(x, packed, linear.depths(packed), m, out)
 
     np.testing.assert_array_equal(out, naive.multiply(x, matrix))
     np.testing.assert_allclose(out, x.astype(float) @ matrix, rtol=1e-4, atol=1e-4)
@@ -31,6 +32,18 @@ def test_panels_are_sixteen_columns_each(rng):
     assert panels.shape == (2, 5, 16)
     np.testing.assert_array_equal(np.concatenate(panels, axis=1)[:, :18], matrix)
     assert not panels[1, :, 2:].any()
+
+
+@pytest.mark.parametrize("shape", [(5, 18), (40, 40), (70, 40), (1, 1)])
+def test_zeros_below_a_panel_are_skipped(rng, shape):
+    matrix, x = np.triu(rng.standard_normal(shape)).astype(np.float32), rng.standard_normal((9, shape[0]))
+
+    depths = linear.depths(linear.panels(matrix))
+
+    last = np.minimum(16 * np.arange(1, len(depths) + 1), min(shape))  # the diagonal's end in each panel
+    np.testing.assert_array_equal(depths, last)
+    np.testing.assert_array_equal(Product(matrix)(x.astype(np.float32)), naive.multiply(x.astype(np.float32), matrix))
+    assert not linear.depths(linear.panels(0 * matrix)).any()
 
 
 def test_a_row_gets_the_same_bits_in_any_company(rng):

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from lplr_index.codecs import Chain
+from lplr_index.codecs import Chain, ScalarCodec
 from lplr_index.kernels import trellis
 
 
@@ -24,6 +24,11 @@ def levels(chain, nibbles):
     before = np.concatenate([np.zeros_like(nibbles[:, :1]), nibbles[:, :-1]], axis=1)
     columns = np.arange(len(chain.book))
     return chain.book[columns, 0, nibbles[:, group]] + chain.book[columns, 1, before[:, group]]
+
+
+def levels_of_all(chain):
+    """Return the levels (16**steps, columns) of all chains of nibbles there are."""
+    return levels(chain, np.array(list(itertools.product(range(16), repeat=chain.steps)), np.uint8))
 
 
 @pytest.mark.parametrize("sizes", [(1,), (3,), (1, 1), (2, 5), (1, 1, 1), (1, 3, 2), (0, 1, 1), (2, 0, 1)])
@@ -47,6 +52,33 @@ def test_of_equal_chains_the_lowest_is_taken():
     chain = Chain(np.array([1, 2, 1], np.uint16), np.zeros((4, 2, 16), np.float32))
 
     assert not chain.encode(np.ones((5, 4), np.float32)).any()
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("n", [1, 9])
+def test_the_best_of_four_choices_is_taken_the_first_of_equals(rng, whole, n):
+    """Of columns with scalar codes, columns of the chain, and one that centroids alone reach."""
+    chain, bits = make_chain(rng, (1, 2), whole=whole), (5, 2)
+    make = (lambda *shape: rng.integers(-2, 3, shape)) if whole else (lambda *shape: rng.standard_normal(shape))
+    levels = [np.sort(make(1 << b)).astype(np.float32) for b in bits]
+    scalar = ScalarCodec.build(levels, np.ones(2))
+    table, y = make(2, 256, 6).astype(np.float32), (3 * make(n, 6)).astype(np.float32)
+    words = rng.integers(0, 256, (n, 4, 2), dtype=np.uint8)
+    places = np.array([scalar.nibbles + 1, scalar.nibbles], np.int32)
+    form = (*scalar.edges, scalar.levels, scalar.starts, scalar.fields), chain.kernel_form, places
+    codes = np.full((n, scalar.nibbles // 2 + 3), 255, np.uint8)
+
+    trellis.encode(y, table, words, *form, codes)
+    L = np.empty_like(y)
+    trellis.decode(codes, table, *form, L)
+
+    rest = y[:, None].astype(float) - table[0, words[:, :, 0]] - table[1, words[:, :, 1]]
+    every = levels_of_all(chain)
+    errors = np.square(rest[:, :, None, 2:5] - every).sum(axis=3).min(axis=2) + np.square(rest[:, :, 5])
+    for j, column in enumerate(levels):
+        errors += np.square(rest[:, :, j, None] - column).min(axis=2)
+    np.testing.assert_array_equal(codes[:, -2:], words[np.arange(n), errors.argmin(axis=1)])
+    np.testing.assert_allclose(np.square(y - L, dtype=float).sum(axis=1), errors.min(axis=1), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("sizes", [(1,), (2, 1, 32, 7), (1,) * 40, (0, 1, 2, 0, 3)])

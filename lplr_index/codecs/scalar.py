@@ -15,6 +15,7 @@ from lplr_index.codecs.base import QueryTables, bound_tables, coarser_steps, usu
 from lplr_index.errors import InputError
 
 _TINY = 1e-30
+_VECTOR = 16  # floats that kernels compare at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +123,19 @@ class ScalarCodec:
         return np.concatenate([[0], np.cumsum(1 << self.bits.astype(np.int64))])
 
     @cached_property
+    def edges(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """Midpoints between the levels of each column, and where each column's start, (m + 1,).
+
+        Those of a column are padded with infinity to vectors of 16.
+        """
+        starts = np.concatenate([[0], np.cumsum(np.maximum(1 << self.bits.astype(np.int64), _VECTOR))])
+        edges = np.full(starts[-1], np.inf, np.float32)
+        for j, start in enumerate(starts[:-1].tolist()):
+            level = self._column(j)
+            edges[start : start + len(level) - 1] = (level[1:] + level[:-1]) / np.float32(2)
+        return edges, starts
+
+    @cached_property
     def split_fields(self) -> npt.NDArray[np.int32]:
         """The fields of columns that have several, the column counted among the split ones."""
         split = self._split_columns
@@ -141,7 +155,7 @@ class ScalarCodec:
         """Codes (n, nibbles / 2) of the nearest levels of y (n, m) float32, C-contiguous."""
         from lplr_index.kernels import codes as kernel
 
-        edges, starts = self._edges
+        edges, starts = self.edges
         out = np.empty((len(y), self.nibbles // 2), np.uint8)
         kernel.encode(y, edges, starts, self.fields, out)
         return out
@@ -237,12 +251,6 @@ class ScalarCodec:
         """Columns whose code spans several nibbles."""
         columns, counts = np.unique(self.fields[:, 0], return_counts=True)
         return columns[counts > 1].astype(np.int64)
-
-    @cached_property
-    def _edges(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        """Midpoints between the levels of each column, and where each column's start."""
-        middles = [(self._column(j)[1:] + self._column(j)[:-1]) / np.float32(2) for j in range(self.m)]
-        return np.concatenate(middles).astype(np.float32), self.starts - np.arange(self.m + 1)
 
     @cached_property
     def _values(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:

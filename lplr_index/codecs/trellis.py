@@ -25,6 +25,15 @@ from lplr_index.errors import InputError
 
 _TRIES = 4  # choices of centroids for which nibbles are found
 
+NO_SCALARS = (
+    np.zeros(0, np.float32),
+    np.zeros(1, np.int64),
+    np.zeros(0, np.float32),
+    np.zeros(1, np.int64),
+    np.zeros((0, 5), np.int32),
+)
+"""Of a code without scalar columns, what kernels take."""
+
 Half = npt.NDArray[np.float16]
 
 
@@ -55,23 +64,19 @@ class Chain:
         return np.concatenate([[0], np.cumsum(self.sizes, dtype=np.int64)])
 
     def encode(self, y: FloatMatrix) -> ByteMatrix:
-        """The nibbles (n, steps) uint8 of least squared error for rows y (n, columns) float32."""
-        return self.search(y)[0]
-
-    def search(self, y: FloatMatrix) -> tuple[ByteMatrix, npt.NDArray[np.float32]]:
-        """The nibbles (n, steps) uint8 of least squared error, and that error less |y|^2, (n,); y as in ``encode``."""
+        """The nibbles (n, steps) uint8 of least squared error for rows y (n, columns) float32, C-contiguous."""
         from lplr_index.kernels import trellis as kernel
 
-        nibbles, error = np.empty((len(y), self.steps), np.uint8), np.zeros(len(y), np.float32)
-        kernel.encode(y, self.starts, self._flat, *self._metric, nibbles, error)
-        return nibbles, error
+        nibbles, alone = np.empty((len(y), self.steps), np.uint8), np.zeros((len(y), 1, 0), np.uint8)
+        kernel.encode(y, self._no_centroids, alone, NO_SCALARS, self.kernel_form, self._bytes, nibbles)
+        return nibbles
 
     def decode(self, nibbles: ByteMatrix) -> FloatMatrix:
-        """Levels (n, columns) float32 of nibbles (n, steps) uint8."""
+        """Levels (n, columns) float32 of nibbles (n, steps) uint8, C-contiguous."""
         from lplr_index.kernels import trellis as kernel
 
         L = np.empty((len(nibbles), len(self.book)), np.float32)
-        kernel.decode(nibbles, self.starts, self._flat, L)
+        kernel.decode(nibbles, self._no_centroids, NO_SCALARS, self.kernel_form, self._bytes, L)
         return L
 
     def tables(self, y: FloatMatrix) -> npt.NDArray[np.float32]:
@@ -101,15 +106,27 @@ class Chain:
         return np.ascontiguousarray(self.book, np.float32).reshape(-1)
 
     @cached_property
-    def _metric(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Squared lengths of what nibbles add, and, in both orders, twice the products with those before; flat."""
+    def kernel_form(self) -> tuple[npt.NDArray[Any], ...]:
+        """What kernels take: starts, book, squared lengths of what nibbles add, and the products with what is before.
+
+        The products come in both orders, the second time doubled.
+        """
         book = self.book.astype(np.float64)
         lengths = self._by_group(np.square(book))
         squares = lengths[:, 0]
         squares[:-1] += lengths[1:, 1]
-        rows = self._by_group(2 * book[:, 1, :, None] * book[:, 0, None, :]).astype(np.float32)
-        columns = np.ascontiguousarray(rows.transpose(0, 2, 1))
-        return squares.astype(np.float32).reshape(-1), rows.reshape(-1), columns.reshape(-1)
+        rows = self._by_group(book[:, 1, :, None] * book[:, 0, None, :]).astype(np.float32)
+        columns = np.ascontiguousarray(2 * rows.transpose(0, 2, 1))
+        return self.starts, self._flat, squares.astype(np.float32).reshape(-1), rows.reshape(-1), columns.reshape(-1)
+
+    @cached_property
+    def _bytes(self) -> npt.NDArray[np.int32]:
+        """The nibbles' places (steps,) where each has a byte of its own."""
+        return 2 * np.arange(self.steps, dtype=np.int32)
+
+    @cached_property
+    def _no_centroids(self) -> npt.NDArray[np.float32]:
+        return np.zeros((0, CENTROIDS, len(self.book)), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,42 +267,19 @@ class TrellisCodec:
 
         The nibbles are found for each of a few good choices of centroids, and the best of these codes is taken.
         """
-        choices = self._centroids.choices(y, _TRIES)
-        words = choices[:, 0]
-        parts, least = self._encode_rest(y - self._centroids.decode(words))
-        for other in range(1, choices.shape[1]):
-            more, error = self._encode_rest(y - self._centroids.decode(choices[:, other]))
-            better = error < least
-            words = np.where(better[:, None], choices[:, other], words)
-            parts, least = np.where(better[:, None], more, parts), np.minimum(error, least)
-        packed = parts[:, ::2] | (parts[:, 1::2] << 4)
-        return np.ascontiguousarray(np.concatenate([packed, words], axis=1))
+        from lplr_index.kernels import trellis as kernel
 
-    def _encode_rest(self, rest: FloatMatrix) -> tuple[ByteMatrix, npt.NDArray[np.float64]]:
-        """Nibbles (n, nibbles) uint8 for what centroids leave of rows, (n, m), and the squared errors (n,)."""
-        first, last = self._first, self._first + len(self.book)
-        parts = np.zeros((len(rest), self.nibbles), np.uint8)
-        head, error = np.ascontiguousarray(rest[:, :first]), _lengths(rest)
-        if self.scalar is not None:
-            codes = self.scalar.encode(head)
-            pairs = np.stack([codes & 15, codes >> 4], axis=2).reshape(len(rest), self.scalar.nibbles)
-            parts[:, self.places[: self._scalar_nibbles]] = pairs[:, : self._scalar_nibbles]
-            error += _lengths(head - self.scalar.decode(codes)) - _lengths(head)
-        chained, change = self.chain.search(np.ascontiguousarray(rest[:, first:last]))
-        parts[:, self.places[self._scalar_nibbles :]] = chained
-        return parts, error + change
+        choices = self._centroids.choices(y, _TRIES)
+        codes = np.empty((len(y), self.nibbles // 2 + self.stages), np.uint8)
+        kernel.encode(y, self._centroids.table, choices, *self._kernel_form, codes)
+        return codes
 
     def decode(self, codes: ByteMatrix) -> FloatMatrix:
-        """Rows of L (n, m) float32 of codes (n, nibbles / 2 + stages) uint8."""
-        packed, words = np.split(codes, [self.nibbles // 2], axis=1)
-        parts = np.stack([packed & 15, packed >> 4], axis=2).reshape(len(codes), self.nibbles)
-        L = self._centroids.decode(words)
-        first, last = self._first, self._first + len(self.book)
-        if self.scalar is not None:
-            pairs = np.zeros((len(codes), self.scalar.nibbles), np.uint8)
-            pairs[:, : self._scalar_nibbles] = parts[:, self.places[: self._scalar_nibbles]]
-            L[:, :first] += self.scalar.decode(np.ascontiguousarray(pairs[:, ::2] | (pairs[:, 1::2] << 4)))
-        L[:, first:last] += self.chain.decode(np.ascontiguousarray(parts[:, self.places[self._scalar_nibbles :]]))
+        """Rows of L (n, m) float32 of codes (n, nibbles / 2 + stages) uint8, C-contiguous."""
+        from lplr_index.kernels import trellis as kernel
+
+        L = np.empty((len(codes), self.m), np.float32)
+        kernel.decode(codes, self._centroids.table, *self._kernel_form, L)
         return L
 
     def query_tables(self, y: FloatMatrix) -> QueryTables:
@@ -372,8 +366,12 @@ class TrellisCodec:
         """The centroids in float32."""
         return Centroids(self.centroids.astype(np.float32) * self.unit)
 
-
-def _lengths(y: FloatMatrix) -> npt.NDArray[np.float64]:
-    """Squared lengths (n,) of rows (n, m)."""
-    lengths: npt.NDArray[np.float64] = np.square(y, dtype=np.float64).sum(axis=1)
-    return lengths
+    @cached_property
+    def _kernel_form(self) -> tuple[tuple[npt.NDArray[Any], ...], tuple[npt.NDArray[Any], ...], npt.NDArray[np.int32]]:
+        """What kernels take: scalar codes with fields in this code's nibbles, the chain, the places of its nibbles."""
+        places = np.ascontiguousarray(self.places[self._scalar_nibbles :])
+        if self.scalar is None:
+            return NO_SCALARS, self.chain.kernel_form, places
+        fields = self.scalar.fields.copy()
+        fields[:, 1] = self.places[fields[:, 1]]
+        return (*self.scalar.edges, self.scalar.levels, self.scalar.starts, fields), self.chain.kernel_form, places

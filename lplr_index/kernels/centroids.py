@@ -37,33 +37,89 @@ def _splat(builder: Any, scalar: Any) -> Any:
 
 @intrinsic
 def _add_up(
-    typingctx: Any, values: Any, at: Any, start: Any, own: Any, cross: Any, rows: Any, count: Any, limit: Any
+    typingctx: Any, values: Any, at: Any, start: Any, own: Any, cross: Any, rows: Any, count: Any, lows: Any
 ) -> Any:
-    """Whether any of 16 costs is below a limit: values[at : at + 16] = start + own[at : at + 16] + parts of ``cross``.
+    """The costs of all words after one choice: values[at + w] = start + own[w] + parts of ``cross``, for 256 words w.
 
     Of ``cross``, flat, count entries of ``rows`` say where the rows of 256 begin that count; they are added in order.
+    ``lows`` (16,) become the least costs of every sixteenth word, if lower than they were.
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kinds = signature.args
 
+        def spot(number: int, place: Any) -> Any:
+            return _sixteen(context, builder, kinds[number], args[number], place)
+
         def load(number: int, place: Any) -> Any:
-            value = builder.load(_sixteen(context, builder, kinds[number], args[number], place))
+            value = builder.load(spot(number, place))
             value.align = 4
             return value
 
-        total = cgutils.alloca_once_value(builder, builder.fadd(_splat(builder, args[2]), load(3, args[1])))
+        first = ir.Constant(args[1].type, 0)
         starts = context.make_array(kinds[5])(context, builder, args[5]).data
-        with cgutils.for_range(builder, args[6]) as loop:
-            row = builder.add(builder.load(builder.gep(starts, [loop.index])), args[1])
-            builder.store(builder.fadd(builder.load(total), load(4, row)), total)
-        found = builder.load(total)
-        builder.store(found, _sixteen(context, builder, kinds[0], args[0], args[1])).align = 4
-        mask = builder.bitcast(builder.fcmp_ordered("<", found, _splat(builder, args[7])), ir.IntType(LANES))
-        return builder.icmp_unsigned("!=", mask, ir.Constant(ir.IntType(LANES), 0))
+        least, total = cgutils.alloca_once_value(builder, load(7, first)), cgutils.alloca_once(builder, _FLOATS)
+        with cgutils.for_range(builder, ir.Constant(args[1].type, WORDS // LANES)) as block:
+            words = builder.mul(block.index, ir.Constant(args[1].type, LANES))
+            builder.store(builder.fadd(_splat(builder, args[2]), load(3, words)), total)
+            with cgutils.for_range(builder, args[6]) as loop:
+                row = builder.add(builder.load(builder.gep(starts, [loop.index])), words)
+                builder.store(builder.fadd(builder.load(total), load(4, row)), total)
+            found = builder.load(total)
+            builder.store(found, spot(0, builder.add(args[1], words))).align = 4
+            lowest = builder.load(least)
+            builder.store(builder.select(builder.fcmp_ordered("<", found, lowest), found, lowest), least)
+        builder.store(builder.load(least), spot(7, first)).align = 4
+        return context.get_dummy_value()
 
     whole, number = types.intp, types.float32
-    return types.boolean(values, whole, number, own, cross, rows, whole, number), generate
+    return types.void(values, whole, number, own, cross, rows, whole, lows), generate
+
+
+@intrinsic
+def _up_to(typingctx: Any, values: Any, at: Any, limit: Any) -> Any:
+    """Which of values[at : at + 64] are not above a limit, a bit each."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        whole, mask = ir.IntType(64), ir.Constant(ir.IntType(64), 0)
+        for part in range(0, 64, LANES):
+            place = builder.add(args[1], ir.Constant(args[1].type, part))
+            found = builder.load(_sixteen(context, builder, signature.args[0], args[0], place))
+            found.align = 4
+            some = builder.bitcast(builder.fcmp_unordered("<=", found, _splat(builder, args[2])), ir.IntType(LANES))
+            mask = builder.or_(mask, builder.shl(builder.zext(some, whole), ir.Constant(whole, part)))
+        return mask
+
+    return types.int64(values, types.intp, types.float32), generate
+
+
+@intrinsic
+def _lowest_bit(typingctx: Any, mask: Any) -> Any:
+    """The number of the lowest bit that is set."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.int64), generate
+
+
+@njit(nogil=True, cache=True)
+def _limit(lows: Any, wanted: Any, least: Any) -> Any:
+    """What at least ``wanted`` costs do not exceed: the so-manieth of ``lows``. ``least`` (wanted,) is scratch."""
+    for c in range(wanted):
+        least[c] = np.inf
+    for lane in range(LANES):
+        low = lows[lane]
+        for c in range(wanted):
+            least[c], low = min(least[c], low), max(least[c], low)
+    return least[wanted - 1]
+
+
+@njit(nogil=True, cache=True)
+def _key(bits: Any, choice: Any) -> Any:
+    """A number that grows as a cost of these ``bits`` does, and among equal costs with the number of the choice."""
+    ordered = np.int64(bits ^ ((bits >> 31) & 0x7FFFFFFF))
+    return (ordered << 32) | np.int64(choice)
 
 
 @njit(nogil=True, cache=True)
@@ -78,46 +134,42 @@ def search(dots: Any, squares: Any, cross: Any, width: Any, cost: Any, words: An
     n, keep, stages = words.shape
     room = max(width, keep)
     paths, old_paths = np.zeros((room, stages), np.uint8), np.zeros((room, stages), np.uint8)
-    best, so_far, parents = np.zeros(room, np.float32), np.zeros(room, np.float32), np.zeros(room, np.int64)
-    own, values, found = np.empty(WORDS, np.float32), np.empty(WORDS, np.float32), np.zeros(room, np.uint8)
-    flat, rows = cross.reshape(-1), np.zeros(stages, np.int64)
+    so_far, least, keys = np.empty(room, np.float32), np.empty(room, np.float32), np.empty(room, np.int64)
+    own, values, lows = np.empty(WORDS, np.float32), np.empty(room * WORDS, np.float32), np.empty(LANES, np.float32)
+    flat, rows, bits = cross.reshape(-1), np.zeros(stages, np.int64), values.view(np.int32)
     for i in range(n):
         held = 1
-        best[0] = 0
+        so_far[0] = 0
         for t in range(stages):
-            for c in range(held):  # loops: a slice costs more than what it copies
-                so_far[c] = best[c]
-                for s in range(t):
-                    old_paths[c, s] = paths[c, s]
-            wanted = width if t + 1 < stages else keep
-            old, held = held, 0
-            limit = np.float32(np.inf)  # of what is worth a look: the last place, once all places are taken
             for w in range(WORDS):
                 own[w] = squares[t, w] - np.float32(2) * dots[i, t, w]
-            for b in range(old):
-                for s in range(t):
-                    rows[s] = ((s * stages + t) * WORDS + np.int64(old_paths[b, s])) * WORDS
-                for block in range(0, WORDS, LANES):
-                    if not _add_up(values, block, so_far[b], own, flat, rows, t, limit) and held == wanted:
-                        continue
-                    for w in range(block, block + LANES):
-                        value = values[w]
-                        if held < wanted or value < limit:
-                            if held < wanted:
-                                held += 1
-                            at = held - 1
-                            while at > 0 and best[at - 1] > value:
-                                best[at], parents[at], found[at] = best[at - 1], parents[at - 1], found[at - 1]
-                                at -= 1
-                            best[at], parents[at], found[at] = value, b, w
-                            if held == wanted:
-                                limit = best[held - 1]
+            for lane in range(LANES):
+                lows[lane] = np.inf
+            for b in range(held):
+                for s in range(t):  # loops: a slice costs more than what it copies
+                    old_paths[b, s] = paths[b, s]
+                    rows[s] = ((s * stages + t) * WORDS + np.int64(paths[b, s])) * WORDS
+                _add_up(values, b * WORDS, so_far[b], own, flat, rows, t, lows)
+            old, held = held, width if t + 1 < stages else keep
+            limit = _limit(lows, held, least)  # few costs are not above it: these alone are put in order
             for c in range(held):
+                keys[c] = np.iinfo(np.int64).max
+            for block in range(0, old * WORDS, 64):
+                mask = _up_to(values, block, limit)
+                while mask:
+                    choice = block + _lowest_bit(mask)
+                    mask &= mask - 1
+                    key = _key(bits[choice], choice)
+                    for c in range(held):  # without a branch: where a key belongs cannot be foretold
+                        keys[c], key = min(keys[c], key), max(keys[c], key)
+            for c in range(held):
+                choice = keys[c] & 0xFFFFFFFF
+                so_far[c] = values[choice]
                 for s in range(t):
-                    paths[c, s] = old_paths[parents[c], s]
-                paths[c, t] = found[c]
+                    paths[c, s] = old_paths[choice // WORDS, s]
+                paths[c, t] = choice % WORDS
         for c in range(keep):
-            cost[i, c] = best[c]
+            cost[i, c] = so_far[c]
             for s in range(stages):
                 words[i, c, s] = paths[c, s]
 

@@ -106,7 +106,8 @@ def unweave(blocks: Any, which: Any, nibbles: int, singles: int, rows: Any) -> N
 def row_norms(L: Any, turned: Any, shift: Any, base: float, norms: Any) -> None:
     """``norms`` (n,) float64 = |mu + l R| of each row.
 
-    From L (n, m), ``turned`` = L (R R^T) (n, m), ``shift`` = 2 R mu (m,) and ``base`` = |mu|^2.
+    From L (n, m), ``turned`` = L T (n, m), with any T of l T l^T = l R R^T l^T, ``shift`` = 2 R mu (m,) and ``base`` =
+    |mu|^2.
     """
     for i in range(L.shape[0]):
         total = base
