@@ -70,3 +70,24 @@ def test_a_second_process_compiles_nothing_and_an_edit_is_never_missed(package):
     assert third[:2] == (0, 1)
     assert third[2] != first[2]
     assert all(number % 32 == 0 for row in third[2] for number in row if number >= 0)
+
+
+def test_without_a_folder_for_the_cache_there_is_one_sentence(package):
+    """A file stands where each of the folders would: so it is for root too, who may write anywhere."""
+    folder, cache = package
+    (folder / "lplr_index" / "kernels" / "__pycache__").write_bytes(b"")
+    nowhere = {name: str(cache / "file") for name in ("NUMBA_CACHE_DIR", "HOME", "XDG_CACHE_HOME", "LOCALAPPDATA")}
+    (cache / "file").write_bytes(b"")
+
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        searched(folder, cache, **nowhere)
+
+    *_, last = failed.value.stderr.strip().splitlines()
+    assert last.startswith("lplr_index.errors.WriteError: cannot keep compiled kernels: expected a folder in NUMBA")
+
+
+def test_a_kernel_file_that_is_none_is_an_attribute_that_is_none():
+    from lplr_index import kernels
+
+    with pytest.raises(AttributeError, match=r"module 'lplr_index\.kernels' has no attribute 'absent'"):
+        _ = kernels.absent

@@ -8,21 +8,42 @@
                                                           codes.encode, codes.weave ---> blocks ---> scan ---> k best
 
 Each file is an island (numpy, numba, llvmlite and itself), because numba's cache does not notice edits elsewhere.
-Everything compiles on first use and is cached; nothing of numba is imported before that.
+Everything compiles on first use and is cached; nothing of numba is imported before that. A kernel file is imported as
+``from lplr_index.kernels import scan``, which says in our words if numba has nowhere to keep what it compiles.
 The scan exists for several instruction sets with identical results; ``LPLR_INDEX_SIMD`` = ``portable``, ``avx2`` or
 ``avx512`` overrides the choice, as the tests do.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
+from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-from lplr_index.errors import InputError
+from lplr_index.errors import InputError, WriteError
 
+_FILES = frozenset({"bounds", "centroids", "codes", "linear", "pairs", "scan", "trellis"})
 _LEVELS = {"portable": 0, "avx2": 32, "avx512": 64}  # bytes of a register, as scan.py counts
 _NEEDS = {"portable": (), "avx2": ("avx2", "f16c"), "avx512": ("avx2", "f16c", "avx512f", "avx512bw", "avx512vl")}
+
+
+def __getattr__(name: str) -> Any:
+    """The kernel file of that name, imported on first use."""
+    if name not in _FILES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return importlib.import_module(f"{__name__}.{name}")
+    except RuntimeError as err:
+        if "no locator available" not in str(err):
+            raise
+        raise WriteError(
+            "cannot keep compiled kernels: expected a folder in NUMBA_CACHE_DIR that can be written, as neither "
+            f"{Path(__file__).parent} nor the user's cache folder can be"
+        ) from err
 
 
 @cache
@@ -58,3 +79,25 @@ def _scan(level: str) -> Any:
 def scan_kernel() -> Any:
     """The compiled scan (``scan.make_scan``) for the instruction set in use."""
     return _scan(simd_level())
+
+
+def cache_folder() -> str:
+    """The folder that numba keeps compiled kernels in."""
+    from lplr_index.kernels import linear
+
+    return str(linear.multiply.stats.cache_path)
+
+
+def compiled_and_loaded() -> tuple[int, int]:
+    """How often this process compiled a cached kernel, and how often it found one in the cache."""
+    counts = [(sum(each.cache_misses.values()), sum(each.cache_hits.values())) for each in _stats()]
+    return sum(misses for misses, _ in counts), sum(hits for _, hits in counts)
+
+
+def _stats() -> Iterator[Any]:
+    """What numba counted of each cached kernel that has been used."""
+    modules = [sys.modules[name] for name in [*sys.modules] if name.startswith(f"{__name__}.")]
+    for kernel in [scan_kernel(), *(value for module in modules for value in vars(module).values())]:
+        stats = getattr(kernel, "stats", None)
+        if stats is not None and stats.cache_path is not None:
+            yield stats
