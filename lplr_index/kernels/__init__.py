@@ -16,7 +16,7 @@ The scan exists for several instruction sets with identical results; ``LPLR_INDE
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator
@@ -26,14 +26,13 @@ from typing import Any
 
 from lplr_index.errors import InputError, WriteError
 
-_FILES = frozenset({"bounds", "centroids", "codes", "linear", "pairs", "scan", "trellis"})
 _LEVELS = {"portable": 0, "avx2": 32, "avx512": 64}  # bytes of a register, as scan.py counts
 _NEEDS = {"portable": (), "avx2": ("avx2", "f16c"), "avx512": ("avx2", "f16c", "avx512f", "avx512bw", "avx512vl")}
 
 
 def __getattr__(name: str) -> Any:
     """The kernel file of that name, imported on first use."""
-    if name not in _FILES:
+    if importlib.util.find_spec(f"{__name__}.{name}") is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
         return importlib.import_module(f"{__name__}.{name}")
