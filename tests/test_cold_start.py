@@ -36,16 +36,17 @@ from lplr_index.kernels import scan_kernel
 stats = scan_kernel().stats
 print(json.dumps([sum(stats.cache_hits.values()), sum(stats.cache_misses.values()), found.tolist()]))
 """
-# Every kernel that is cached, by its file, and what of it a process finds in the cache; nothing is compiled.
+# Every kernel that is cached, by its file; nothing is compiled.
 CACHED = """
 import importlib, json, pickle, sys
-from lplr_index.kernels import scan_kernel
+from lplr_index import kernels
 
-def cached(files):
-    modules = [importlib.import_module("lplr_index." + file) for file in files]
-    for kernel in [scan_kernel(), *(value for module in modules for value in vars(module).values())]:
-        if getattr(kernel, "stats", None) and kernel.stats.cache_path:
-            yield kernel.py_func.__module__ + ":" + kernel.py_func.__qualname__, kernel
+for name in sys.argv[2:]:
+    importlib.import_module("lplr_index." + name)
+
+
+def cached():
+    return {f"{each.py_func.__module__}:{each.py_func.__qualname__}": each for each in kernels.cached_kernels()}
 """
 USED = """
 lplr_index.IndexLPLR(16, 4.0, "cosine", "nq").train(x)
@@ -58,13 +59,13 @@ from lplr_index.training import train_auto
 
 train_auto(x, 8, norms=False, seed=0, recipe=Recipe(stages=1, rounds=1))
 with open(sys.argv[1], "wb") as stream:
-    pickle.dump({name: kernel.signatures for name, kernel in cached(sys.argv[2:])}, stream)
+    pickle.dump({name: kernel.signatures for name, kernel in cached().items()}, stream)
 """
 LOOK = """
 with open(sys.argv[1], "rb") as stream:
     used = pickle.load(stream)
 found = {}
-for name, kernel in cached(sys.argv[2:]):
+for name, kernel in cached().items():
     for signature in used.get(name, ()):
         found[name] = kernel._cache.load_overload(signature, kernel.targetctx) is not None
 print(json.dumps(found))
@@ -177,6 +178,7 @@ def test_a_kernel_of_every_file_was_looked_at(warm):
 
     assert all(found.values())
     assert set.union(*map(made_from, found)) == set(KERNELS)
+    assert len(found) == len([*(warm / "cache").rglob("*.nbi")])  # an index a kernel
 
 
 def test_without_a_folder_for_the_cache_there_is_one_sentence(tmp_path):

@@ -89,14 +89,19 @@ def cache_folder() -> str:
 
 def compiled_and_loaded() -> tuple[int, int]:
     """How often this process compiled a cached kernel, and how often it found one in the cache."""
-    counts = [(sum(each.cache_misses.values()), sum(each.cache_hits.values())) for each in _stats()]
-    return sum(misses for misses, _ in counts), sum(hits for _, hits in counts)
+    counts = [kernel.stats for kernel in cached_kernels()]
+    misses = sum(sum(each.cache_misses.values()) for each in counts)
+    return misses, sum(sum(each.cache_hits.values()) for each in counts)
 
 
-def _stats() -> Iterator[Any]:
-    """What numba counted of each cached kernel that has been used."""
+def cached_kernels() -> Iterator[Any]:
+    """The kernels that numba keeps on disk, of the files that are in use."""
     modules = [sys.modules[name] for name in [*sys.modules] if name.startswith(f"{__name__}.")]
-    for kernel in [scan_kernel(), *(value for module in modules for value in vars(module).values())]:
+    made = [make() for make in _MADE]
+    for kernel in [*made, *(value for module in modules for value in vars(module).values())]:
         stats = getattr(kernel, "stats", None)
         if stats is not None and stats.cache_path is not None:
-            yield stats
+            yield kernel
+
+
+_MADE = (scan_kernel,)  # kernels that no file holds, because they are made for an instruction set
