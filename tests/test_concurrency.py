@@ -166,7 +166,7 @@ def test_children_of_a_process_that_used_its_threads(way, tmp_path):
     surroundings = {**os.environ, "PYTHONPATH": str(Path(lplr_index.__file__).parents[1])}
 
     done = subprocess.run(
-        [sys.executable, "-W", "ignore:This process", str(script), str(tmp_path / "index"), way],
+        [sys.executable, str(script), str(tmp_path / "index"), way],
         capture_output=True,
         text=True,
         check=True,
