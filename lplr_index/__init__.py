@@ -12,6 +12,7 @@ from lplr_index.metric import METRIC_INNER_PRODUCT, METRIC_L2
 
 if TYPE_CHECKING:
     from lplr_index import errors
+    from lplr_index.compiling import warmup
     from lplr_index.factorization import factorize, rank_for_budget
     from lplr_index.factors import Factorization
     from lplr_index.factory import index_factory
@@ -39,6 +40,7 @@ __all__ = [
     "serialize_index",
     "to_faiss",
     "verify_index",
+    "warmup",
     "write_index",
     "write_vectors",
 ]
@@ -56,6 +58,7 @@ _HOMES = {
     "serialize_index": "storage",
     "to_faiss": "interop",
     "verify_index": "storage",
+    "warmup": "compiling",
     "write_index": "storage",
     "write_vectors": "vectors",
 }

@@ -57,6 +57,7 @@ FLOORS = {
     "storage": 10,
     "factory": 10,
     "building": 10,
+    "compiling": 11,
     "evaluation": 11,
     "__init__": 12,
     "cli": 13,

@@ -203,6 +203,7 @@ BAD = [
     ),
     (["demo", "-o", "x.npy"], "cannot write x.npy: "),
     (["demo", "-o", "/proc/self/demo"], "cannot write /proc/self/demo: "),
+    (["warmup", "x.npy"], "unrecognized arguments: x.npy"),
     ([], "the following arguments are required: COMMAND"),
     (["serve"], "argument COMMAND: invalid choice: 'serve'"),
     (["info", "x.lplr", "--bit", "1"], "unrecognized arguments: --bit 1"),
@@ -399,7 +400,7 @@ def test_help_names_every_command(capsys):
     done = run(capsys, "--help")
 
     assert done.status == 0
-    for name in ("build", "search", "info", "verify", "evaluate", "convert", "demo"):
+    for name in ("build", "search", "info", "verify", "evaluate", "convert", "warmup", "demo"):
         assert re.search(rf"^    {name} +\w", done.out, re.MULTILINE)
 
 

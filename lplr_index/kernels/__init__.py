@@ -8,18 +8,23 @@
                                                           codes.encode, codes.weave ---> blocks ---> scan ---> k best
 
 Each file is an island (numpy, numba, llvmlite and itself), because numba's cache does not notice edits elsewhere.
-Everything compiles on first use and is cached; nothing of numba is imported before that.
-The scan exists for several instruction sets with identical results; ``LPLR_INDEX_SIMD`` =
-``portable``, ``ssse3``, ``neon``, ``avx2`` or ``avx512`` overrides the choice, as the tests do.
+Everything compiles on first use and is cached; nothing of numba is imported before that. A kernel file is imported as
+``from lplr_index.kernels import scan``, which says in our words if numba has nowhere to keep what it compiles.
+The scan exists for several instruction sets with identical results; ``LPLR_INDEX_SIMD`` = ``portable``, ``ssse3``,
+``neon``, ``avx2`` or ``avx512`` overrides the choice, as the tests do.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
+from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-from lplr_index.errors import InputError
+from lplr_index.errors import InputError, WriteError
 
 _NEEDS = {  # features of a CPU, worst first
     "portable": (),
@@ -28,6 +33,21 @@ _NEEDS = {  # features of a CPU, worst first
     "avx2": ("avx2",),
     "avx512": ("avx2", "avx512f", "avx512bw", "avx512vl"),
 }
+
+
+def __getattr__(name: str) -> Any:
+    """The kernel file of that name, imported on first use."""
+    if importlib.util.find_spec(f"{__name__}.{name}") is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return importlib.import_module(f"{__name__}.{name}")
+    except RuntimeError as err:
+        if "no locator available" not in str(err):
+            raise
+        raise WriteError(
+            "cannot keep compiled kernels: expected a folder in NUMBA_CACHE_DIR that can be written, as neither "
+            f"{Path(__file__).parent} nor the user's cache folder can be"
+        ) from err
 
 
 @cache
@@ -71,3 +91,30 @@ def finish_kernel() -> Any:
     from lplr_index.kernels import scan
 
     return scan.make_finish()
+
+
+def cache_folder() -> str:
+    """The folder that numba keeps compiled kernels in."""
+    from lplr_index.kernels import linear
+
+    return str(linear.multiply.stats.cache_path)
+
+
+def compiled_and_loaded() -> tuple[int, int]:
+    """How often this process compiled a cached kernel, and how often it found one in the cache."""
+    counts = [kernel.stats for kernel in cached_kernels()]
+    misses = sum(sum(each.cache_misses.values()) for each in counts)
+    return misses, sum(sum(each.cache_hits.values()) for each in counts)
+
+
+def cached_kernels() -> Iterator[Any]:
+    """The kernels that numba keeps on disk, of the files that are in use."""
+    modules = [sys.modules[name] for name in [*sys.modules] if name.startswith(f"{__name__}.")]
+    made = [make() for make in _MADE]
+    for kernel in [*made, *(value for module in modules for value in vars(module).values())]:
+        stats = getattr(kernel, "stats", None)
+        if stats is not None and stats.cache_path is not None:
+            yield kernel
+
+
+_MADE = (scan_kernel, finish_kernel)  # kernels that no file holds, because they are made for an instruction set

@@ -103,7 +103,7 @@ def _lowest_bit(typingctx: Any, mask: Any) -> Any:
     return types.int64(types.int64), generate
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _limit(lows: Any, wanted: Any, least: Any) -> Any:
     """What at least ``wanted`` costs do not exceed: the so-manieth of ``lows``. ``least`` (wanted,) is scratch."""
     for c in range(wanted):
@@ -115,7 +115,7 @@ def _limit(lows: Any, wanted: Any, least: Any) -> Any:
     return least[wanted - 1]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _key(bits: Any, choice: Any) -> Any:
     """A number that grows as a cost of these ``bits`` does, and among equal costs with the number of the choice."""
     ordered = np.int64(bits ^ ((bits >> 31) & 0x7FFFFFFF))

@@ -207,7 +207,7 @@ def _lengths(typingctx: Any, y: Any, vectors: Any, error: Any) -> Any:
     return types.void(y, types.intp, error), generate
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _there(y: Any, chain: Any, costs: Any, side: Any, ends: Any, error: Any) -> None:
     """Viterbi's way there for four rows: ``ends`` (4,) int64 are the last nibbles, ``error`` (4,) grows by the change.
 
@@ -228,7 +228,7 @@ def _there(y: Any, chain: Any, costs: Any, side: Any, ends: Any, error: Any) -> 
         error[r] += np.float64(costs[at + ends[r]])
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _back(columns: Any, costs: Any, ends: Any, paths: Any) -> None:
     """Viterbi's way back for eight rows: their nibbles ``paths`` (8, steps) uint8, from ``ends`` (8,) on.
 
@@ -242,7 +242,7 @@ def _back(columns: Any, costs: Any, ends: Any, paths: Any) -> None:
                 ends[r] = _came_from(costs, STEP * t + 32 * r, state, columns, 256 * t + 16 * state)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _leave(y: Any, centroids: Any, words: Any, first: Any, left: Any, rest: Any) -> None:
     """What centroids leave of four rows: ``rest`` (4 * columns,), the values of a column side by side.
 
@@ -264,7 +264,7 @@ def _leave(y: Any, centroids: Any, words: Any, first: Any, left: Any, rest: Any)
             rest[ROWS * j + r] = left[m * r + j]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _round(rest: Any, scalar: Any, numbers: Any, error: Any) -> None:
     """``numbers`` (4, columns) of the nearest levels of scalar columns; ``error`` (4,) becomes that of the levels."""
     edges, edge_starts, levels, level_starts, _ = scalar
@@ -278,7 +278,7 @@ def _round(rest: Any, scalar: Any, numbers: Any, error: Any) -> None:
             error[r] += gap * gap - np.float64(value) * np.float64(value)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _pack(numbers: Any, scalar: Any, path: Any, places: Any, words: Any, code: Any) -> None:
     """A row's ``code`` (bytes,) uint8 of scalar ``numbers`` (columns,), nibbles (steps,) and words (stages,)."""
     fields, half = scalar[4], code.shape[0] - words.shape[0]

@@ -1,0 +1,251 @@
+"""The systems that speed.py compares: how each is trained, filled, saved, read and searched.
+
+Indexes are built once over the same rows, the newsgroup embeddings that come with the package, repeated with small
+noise and normalised again, and lie in a folder where later runs find them.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import faiss
+import numpy as np
+from outsiders import version_of
+from rich.progress import track
+
+import lplr_index
+from lplr_index.arrays import FloatMatrix, IdArray
+from lplr_index.data import newsgroups
+from lplr_index.evaluation import contenders, exact_knn
+
+CHUNK = 20_000  # a multiple of the blocks of everyone, so that the size of a row is that of blocks
+NOISE = 0.2  # length of what is added to a row of length one
+KNOWN = 10  # exact neighbours of a query
+IP = faiss.METRIC_INNER_PRODUCT
+
+
+class Library(NamedTuple):
+    """What a kind of index can be asked to do.
+
+    ``train(xt, nbytes)`` gives an empty index, ``add(index, x, threads)`` fills it, and
+    ``search(index, xq, k, threads, **options)`` gives ids (nq, k).
+    """
+
+    train: Callable[[FloatMatrix, int], Any]
+    add: Callable[[Any, FloatMatrix, int], object]
+    save: Callable[[Any, str], object]
+    load: Callable[[str], Any]
+    search: Callable[..., IdArray]
+
+
+class System(NamedTuple):
+    """One way to search: a library's index of ``nbytes`` bytes a row (as asked for), with options of its search."""
+
+    name: str
+    library: str
+    nbytes: int
+    options: dict[str, Any]
+
+    @property
+    def index(self) -> str:
+        """The name of its index, which systems with other options share."""
+        return f"{self.library}-{self.nbytes}"
+
+
+def _train_lplr(xt: FloatMatrix, nbytes: int) -> Any:
+    index = lplr_index.IndexLPLR(xt.shape[1], bits=8 * nbytes / xt.shape[1])
+    index.train(xt)
+    return index
+
+
+def _train_fast_scan(xt: FloatMatrix, nbytes: int) -> Any:
+    index = faiss.IndexPQFastScan(xt.shape[1], 2 * nbytes, 4, IP)
+    index.train(xt)
+    return index
+
+
+def _train_rabitq(xt: FloatMatrix, _nbytes: int) -> Any:
+    """One bit a coordinate; its bounds want a random rotation, and it comes in one size."""
+    d = xt.shape[1]
+    rotation = faiss.RandomRotationMatrix(d, d)
+    rotation.init(0)
+    index = faiss.IndexPreTransform(rotation, faiss.IndexRaBitQFastScan(d, IP))
+    index.train(xt)
+    return index
+
+
+def _train_opq(xt: FloatMatrix, nbytes: int) -> Any:
+    """One byte a code after a rotation learned in a few of its 50 rounds, as in the demo: all would take minutes."""
+    d = xt.shape[1]
+    found, _ = contenders(d, [8 * nbytes / d], nt=len(xt), methods=())
+    index = next(one for one in found if one.name == f"faiss OPQ{nbytes}+PQ{nbytes}").build()
+    index.train(xt)
+    return index
+
+
+def _train_turbovec(xt: FloatMatrix, nbytes: int) -> Any:
+    import turbovec
+
+    d = xt.shape[1]
+    index = turbovec.TurboQuantIndex(dim=d, bit_width=8 * nbytes // d)
+    index.calibrate(xt)
+    return index
+
+
+def _load_turbovec(path: str) -> Any:
+    import turbovec
+
+    index = turbovec.TurboQuantIndex.load(path)
+    index.prepare()
+    return index
+
+
+def _search_turbovec(index: Any, xq: FloatMatrix, k: int, _threads: int) -> IdArray:
+    return np.asarray(index.search(xq, k)[1]).astype(np.int64)
+
+
+def _faiss(train: Callable[[FloatMatrix, int], Any]) -> Library:
+    """What all of faiss's indexes have in common."""
+
+    def add(index: Any, x: FloatMatrix, threads: int) -> None:
+        faiss.omp_set_num_threads(threads)
+        index.add(x)
+
+    def search(index: Any, xq: FloatMatrix, k: int, threads: int) -> IdArray:
+        faiss.omp_set_num_threads(threads)
+        found: IdArray = index.search(xq, k)[1]
+        return found
+
+    return Library(train, add, faiss.write_index, faiss.read_index, search)
+
+
+LIBRARIES = {
+    "lplr": Library(
+        _train_lplr,
+        lambda index, x, threads: index.add(x, threads=threads),
+        lplr_index.write_index,
+        lplr_index.read_index,
+        lambda index, xq, k, threads, **options: index.search(xq, k, threads=threads, **options)[1],
+    ),
+    "faiss PQ fast scan": _faiss(_train_fast_scan),
+    "faiss RaBitQ fast scan": _faiss(_train_rabitq),
+    "faiss OPQ+PQ": _faiss(_train_opq),
+    "turbovec": Library(  # as many threads as RAYON_NUM_THREADS says when the process starts
+        _train_turbovec,
+        lambda index, x, _threads: index.add(x),
+        lambda index, path: index.write(path, durable=False),
+        _load_turbovec,
+        _search_turbovec,
+    ),
+}
+
+
+def peers(sizes: list[int], d: int) -> list[System]:
+    """Everyone else who is installed: fast scan at our sizes, the others at theirs."""
+    found = [System(f"faiss PQ fast scan {size}", "faiss PQ fast scan", size, {}) for size in sizes]
+    found.append(System("faiss RaBitQ fast scan", "faiss RaBitQ fast scan", d // 8, {}))
+    if version_of("turbovec"):
+        found += [System(f"turbovec {nbits} bits", "turbovec", nbits * d // 8, {}) for nbits in (2, 4)]
+    return found
+
+
+class Posts(NamedTuple):
+    """Rows to train on and to make rows of (n, d), and queries (nq, d); float32, of length one."""
+
+    rows: FloatMatrix
+    queries: FloatMatrix
+
+    @classmethod
+    def read(cls, nq: int) -> Posts:
+        """Read the embeddings that come with the package, and choose the queries."""
+        posts = newsgroups()
+        chosen = np.random.default_rng(0).permutation(len(posts.test))[:nq]
+        return cls(posts.train[:].astype(np.float32), np.ascontiguousarray(posts.test[:][chosen], np.float32))
+
+    def noisy(self, n: int) -> Iterator[FloatMatrix]:
+        """Chunks of ``n`` unit rows (some, d), each a random row plus Gaussian noise; the same ones every time."""
+        for start in range(0, n, CHUNK):
+            rng = np.random.default_rng([0, start])
+            x = self.rows[rng.integers(0, len(self.rows), min(CHUNK, n - start))]
+            x += rng.standard_normal(x.shape, dtype=np.float32) * np.float32(NOISE / np.sqrt(x.shape[1]))
+            yield x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def build(folder: Path, systems: list[System], posts: Posts, n: int, threads: int) -> None:
+    """Build, time and save every index over ``n`` rows that is not in the folder yet; they see the same chunks."""
+    todo = {each.index: each for each in systems if not (folder / f"{each.index}.json").exists()}
+    indexes, facts = {}, {}
+    for name, each in track(todo.items(), "training", transient=True):
+        start = time.perf_counter()
+        indexes[name] = LIBRARIES[each.library].train(posts.rows, each.nbytes)
+        facts[name] = {"train_s": time.perf_counter() - start, "add_s": 0.0, "threads": threads}
+        _saved(folder / f"{name}.empty", each, indexes[name])
+    first_bytes = {}
+    chunks = posts.noisy(n) if todo else ()
+    for chunk in track(chunks, "adding", total=-(-n // CHUNK), transient=True):
+        for name, each in todo.items():
+            start = time.perf_counter()
+            LIBRARIES[each.library].add(indexes[name], chunk, threads)
+            facts[name]["add_s"] += time.perf_counter() - start
+            if name not in first_bytes:
+                first_bytes[name] = _saved(folder / f"{name}.index", each, indexes[name])
+    for name, each in todo.items():
+        grown = _saved(folder / f"{name}.index", each, indexes[name]) - first_bytes[name]
+        facts[name]["bytes_per_row"] = grown / (n - CHUNK) if n > CHUNK else each.nbytes
+        (folder / f"{name}.json").write_text(json.dumps(facts[name]))
+
+
+def _saved(path: Path, system: System, index: Any) -> int:
+    LIBRARIES[system.library].save(index, str(path))
+    return path.stat().st_size
+
+
+class Recall(NamedTuple):
+    """Recall of the ten nearest: of the posts themselves, and of the noisy rows, which is what there is to search.
+
+    A post has so many noisy copies that its queries' nearest are told apart by noise alone, which no code keeps: recall
+    of them says how hard the rows are, and that of the posts what a code is worth on embeddings.
+    """
+
+    posts: float
+    rows: float
+
+
+def recall(folder: Path, systems: list[System], posts: Posts, n: int, threads: int) -> dict[str, Recall]:
+    """The recall of each system, by its name, for the queries of ``posts`` and ``n`` noisy rows."""
+    of_posts, of_rows = exact_knn(posts.queries, posts.rows, KNOWN, metric="ip").I, truth(folder, posts, n)
+    recalls = {}
+    for each in systems:
+        library = LIBRARIES[each.library]
+        index = library.load(str(folder / f"{each.index}.empty"))
+        library.add(index, posts.rows, threads)
+        full = library.load(str(folder / f"{each.index}.index"))
+        found = [library.search(one, posts.queries, KNOWN, threads, **each.options) for one in (index, full)]
+        shares = [_share(*pair) for pair in zip((of_posts, of_rows), found, strict=True)]
+        recalls[each.name] = Recall(*shares)
+    return recalls
+
+
+def _share(known: IdArray, found: IdArray) -> float:
+    """The part of the known neighbours (nq, k) that is found (nq, k)."""
+    return float((known[:, :, None] == found[:, None, :]).any(axis=2).mean())
+
+
+def truth(folder: Path, posts: Posts, n: int) -> IdArray:
+    """The ten nearest of ``n`` noisy rows for each query (nq, 10), by exact search or from the folder."""
+    path = folder / f"truth-{len(posts.queries)}.npy"
+    if path.exists():
+        known: IdArray = np.load(path)
+        return known
+    keys, ids = np.empty((len(posts.queries), 0), np.float32), np.empty((len(posts.queries), 0), np.int64)
+    for number, chunk in enumerate(track(posts.noisy(n), "exact", total=-(-n // CHUNK), transient=True)):
+        D, I = exact_knn(posts.queries, chunk, KNOWN, metric="ip")
+        keys, ids = np.concatenate([keys, D], axis=1), np.concatenate([ids, I + number * CHUNK], axis=1)
+        order = np.argsort(-keys, axis=1, kind="stable")[:, :KNOWN]
+        keys, ids = np.take_along_axis(keys, order, axis=1), np.take_along_axis(ids, order, axis=1)
+    np.save(path, ids)
+    return ids
