@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from lplr_index.arrays import ByteMatrix, IdArray
 from lplr_index.errors import InputError
+from lplr_index.memory import aligned
 
 BLOCK = 32  # rows of one block, as in kernels/scan.py
-PIECE = 2048  # blocks of a piece: a new row never copies more than one piece
+PIECE = 8192  # blocks of a piece: a new row never copies more than one piece
 
 
 class Form(NamedTuple):
@@ -151,7 +152,7 @@ class BlockStore:
             self._pieces.append(tail)
             self._rows.append(left)
             return
-        self._pieces.append(np.zeros((0, BLOCK * self.code_size), np.uint8))
+        self._pieces.append(aligned((0, BLOCK * self.code_size)))
         self._rows.append(0)
 
     def _reserve(self, rows: int) -> None:
@@ -161,6 +162,6 @@ class BlockStore:
             size = min(PIECE, max(need, have + have // 2))
             if size < need:
                 raise InputError(f"expected at most {PIECE} blocks in a piece, got {need}")
-            grown = np.zeros((size, BLOCK * self.code_size), np.uint8)
+            grown = aligned((size, BLOCK * self.code_size))
             grown[:have] = self._pieces[-1]
             self._pieces[-1] = grown

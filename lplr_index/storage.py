@@ -20,6 +20,7 @@ from lplr_index.container import Buffer, Parts, natural, pack, stated, unpack
 from lplr_index.errors import FormatError, HeaderError, InputError, LPLRError, VectorFileError
 from lplr_index.ids import IdMap
 from lplr_index.index import IndexLPLR
+from lplr_index.memory import aligned
 from lplr_index.model import Model
 from lplr_index.modelfiles import DTYPES, model_arrays, model_numbers, read_model
 from lplr_index.originals import Fingerprint, Originals
@@ -87,7 +88,7 @@ def read_index(
         As ``open`` raises them.
     """
     with Path(path).open("rb") as stream:
-        data = _map(stream) if mmap else np.frombuffer(stream.read(), np.uint8).copy()
+        data = _map(stream) if mmap else _load(stream)
     return _read(data, str(path), verify=verify, originals=originals)
 
 
@@ -171,6 +172,12 @@ def _map(stream: BinaryIO) -> Buffer:
     if not size:
         return np.empty(0, np.uint8)
     return np.frombuffer(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+
+
+def _load(stream: BinaryIO) -> Buffer:
+    data = aligned((os.fstat(stream.fileno()).st_size,))
+    read = stream.readinto(data.data)  # type: ignore[attr-defined]
+    return data[:read]
 
 
 def _read(data: Buffer, path: str, *, verify: bool, originals: Any, whole: bool = False) -> AnyIndex:

@@ -20,6 +20,7 @@ FLOORS = {
     "extras": 1,
     "gains": 1,
     "arrays": 1,
+    "memory": 1,
     "atomic": 1,
     "bits": 2,
     "linalg": 2,

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lplr_index.arrays import ByteMatrix, FloatMatrix
+from lplr_index.memory import aligned
 
 _ANY_ROWS = 256
 _SHIFT_MOST = 6
@@ -133,7 +134,7 @@ def bound_tables(
     from lplr_index.kernels import codes as kernel
 
     nq, nibbles, _ = exact.shape
-    deficits, stage_deficits = np.empty((nq, nibbles * 16), np.uint8), np.empty(stages.shape, np.uint16)
+    deficits, stage_deficits = aligned((nq, nibbles * 16)), np.empty(stages.shape, np.uint16)
     scale, base, size = np.empty(nq), np.empty(nq), np.empty(nq)
     kernel.quantize_tables(upper, stages, shifts, deficits, stage_deficits, scale, base, size)
     return QueryTables(exact, split, stages, deficits, stage_deficits, scale, base, size)
