@@ -166,7 +166,7 @@ class Model:
         told = tables.deficits.reshape(-1, 16).var(axis=1)
         told *= 4.0 ** np.repeat(self.codec.shifts, 8)[: len(told)]
         left = told[::-1].cumsum()[::-1][::8]
-        everything = left[0] + tables.stage_deficits[0].var(axis=1).sum()
+        everything = left[0] + tables.stage_deficits[0].var(axis=1).sum() * 4.0 ** tables.stage_doublings[0]
         return min(8 * max(int((left > _TAIL * everything).sum()), 1), self.codec.nibbles)
 
     @property

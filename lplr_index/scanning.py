@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,7 @@ _QUERIES = 64  # queries of a task: their tables stay in the cache
 _ROWS = 1 << 14  # fewer rows are not worth a task of their own
 _AHEAD = 4096  # bytes: the hardware prefetcher stops at page ends, and takes 2.8 times the time alone
 _RANGE_ROOM = 1 << 12  # results of a range search before its buffer grows
+_known: WeakKeyDictionary[Model, dict[int, Where]] = WeakKeyDictionary()
 _NOBODY = np.iinfo(np.int64).max  # the id of no row, behind every other
 _ROUNDING = 4e-6  # float32 error of a bound relative to its parts: some twenty roundings, generously
 
@@ -86,8 +88,11 @@ def levels(model: Model) -> Levels:
 
 
 def _where(model: Model, columns: int) -> Where:
-    """What the scan of the first ``columns`` has to know of a model."""
-    return layout(model), levels(model), segments(model, columns)
+    """What the scan of the first ``columns`` has to know of a model, found once: it would be a tenth of a search."""
+    known = _known.setdefault(model, {})
+    if columns not in known:
+        known[columns] = layout(model), levels(model), segments(model, columns)
+    return known[columns]
 
 
 def prepare(model: Model, xq: FloatMatrix) -> Queries:
@@ -110,6 +115,7 @@ def prepare(model: Model, xq: FloatMatrix) -> Queries:
     return kernel.Queries(
         deficits=tables.deficits,
         stage_deficits=tables.stage_deficits,
+        stage_doublings=tables.stage_doublings,
         limits=np.full((len(xq), 32), 255, np.uint8),
         affine=affine,
         slack=slack,

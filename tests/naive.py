@@ -212,7 +212,8 @@ def block_bounds(block, layout, queries, q, shifts, columns=None):
     columns, stages = layout.nibbles if columns is None else columns, np.arange(layout.stages)
     table = queries.deficits[q].reshape(-1, 16).astype(np.int64)
     sums = column_sums(table[:columns], nibble(codes, np.arange(columns)), shifts)
-    sums += queries.stage_deficits[q, stages, codes[:, layout.nibbles // 2 + stages]].sum(axis=1, dtype=np.int64)
+    staged = queries.stage_deficits[q, stages, codes[:, layout.nibbles // 2 + stages]].sum(axis=1, dtype=np.int64)
+    sums += staged << queries.stage_doublings[q]
     sums = np.minimum(sums, 65535)
     a, c, _ = queries.affine[q]
     # Each operation rounds to float32, as in the kernel.

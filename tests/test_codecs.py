@@ -209,12 +209,12 @@ def test_tables_of_nibbles_and_stages_are_bounded_together(rng, stages):
     tables = bound_tables(exact, upper, split, centroids, np.array([2, 1, 0], np.uint8))
 
     assert (tables.exact is exact, tables.stages is centroids, tables.split is split) == (True, True, True)
-    assert (tables.stage_deficits.shape, tables.stage_deficits.dtype) == ((4, stages, 256), np.uint16)
+    assert (tables.stage_deficits.shape, tables.stage_deficits.dtype) == ((4, stages, 256), np.uint8)
     digits, shifts = tables.deficits.reshape(4, 22, 16), np.array([2, 1, 0], np.uint8)
     columns, words = np.arange(22), np.arange(stages)
     for values, chosen in zip(rng.integers(0, 16, (50, 22)), rng.integers(0, 256, (50, stages)), strict=True):
         sums = np.array([naive.column_sums(each, values[None], shifts)[0] for each in digits])
-        sums += tables.stage_deficits[:, words, chosen].sum(axis=1, dtype=np.int64)
+        sums += tables.stage_deficits[:, words, chosen].sum(axis=1, dtype=np.int64) << tables.stage_doublings
         score = upper[:, columns, values].sum(axis=1, dtype=float) + centroids[:, words, chosen].sum(
             axis=1, dtype=float
         )

@@ -127,7 +127,7 @@ def test_tables_are_worth_the_scores_and_bounds_are_above_them(form):
             score += each[numbers[:, split]] * float(tables.split[q, split])
         np.testing.assert_allclose(score, expected, atol=1e-5 * size)
         sums = naive.column_sums(tables.deficits[q].reshape(-1, 16), values, codec.shifts)
-        sums += tables.stage_deficits[q, stages, words].sum(axis=1, dtype=np.int64)
+        sums += tables.stage_deficits[q, stages, words].sum(axis=1, dtype=np.int64) << tables.stage_doublings[q]
         assert (tables.base[q] - tables.scale[q] * sums >= expected - 1e-5 * size).all()
         assert tables.size[q] >= expected.max() * (1 - 1e-5)
 

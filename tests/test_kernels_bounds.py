@@ -37,8 +37,11 @@ def compiled(level, tile):
 def call_block_bounds(level, tile, blocks, block, form, queries, q, shifts, columns=None):
     sums, masks = np.full(TILE * 32, 7, np.uint16), np.zeros(TILE, np.uint32)
     stage_tables = np.zeros(queries.stage_deficits.size, np.uint16)
-    mine = queries.stage_deficits[q : q + tile].transpose(1, 2, 0).reshape(-1)
-    stage_tables[q * form.stages * 256 :][: len(mine)] = mine
+    if tile > 1:
+        mine = (
+            queries.stage_deficits[q : q + tile].astype(np.uint16) << queries.stage_doublings[q : q + tile, None, None]
+        )
+        stage_tables[q * form.stages * 256 :][: mine.size] = mine.transpose(1, 2, 0).reshape(-1)
     segments = make_segments(shifts, columns or form.nibbles)
     at = block * form.block_bytes
     some = compiled(level, tile)(blocks.reshape(-1), at, form, LEVELS, segments, queries, q, stage_tables, sums, masks)
@@ -81,7 +84,8 @@ def make_queries(rng, form, nq, most=60):
     affine = np.stack([-rng.uniform(0.5, 2, nq), rng.normal(0, 100, nq), np.full(nq, -np.inf)], axis=1)
     return layout.Queries(
         deficits=rng.integers(0, most + 1, (nq, form.nibbles * 16)).astype(np.uint8),
-        stage_deficits=rng.integers(0, 17 * most, (nq, form.stages, 256)).astype(np.uint16),
+        stage_deficits=rng.integers(0, 256, (nq, form.stages, 256)).astype(np.uint8),
+        stage_doublings=rng.integers(0, 4, nq),
         limits=np.full((nq, 32), 255, np.uint8),
         affine=affine.astype(np.float32),
         slack=np.zeros(nq),
@@ -167,12 +171,13 @@ def test_every_float16_is_read_as_numpy_reads_it(level):
 
 @pytest.mark.parametrize(("nq", "stages"), [(0, 2), (1, 2), (4, 1), (11, 2), (12, 0)])
 def test_stages_of_a_tile_lie_side_by_side(rng, nq, stages):
-    given = rng.integers(0, 9999, (nq, stages, 256)).astype(np.uint16)
+    given, doublings = rng.integers(0, 256, (nq, stages, 256)).astype(np.uint8), rng.integers(0, 7, nq)
 
-    tables = layout.tile_stages(given, 4)
+    tables = layout.tile_stages(given, doublings, 4)
 
-    parts = [given[q : q + 4].transpose(1, 2, 0) for q in range(0, nq // 4 * 4, 4)] + list(given[nq // 4 * 4 :])
-    np.testing.assert_array_equal(tables, np.concatenate([np.empty(0, int), *(part.reshape(-1) for part in parts)]))
+    doubled = given.astype(np.uint16) << doublings[:, None, None]
+    parts = [doubled[q : q + 4].transpose(1, 2, 0).reshape(-1) for q in range(0, nq // 4 * 4, 4)]
+    np.testing.assert_array_equal(tables, np.concatenate([np.empty(0, int), *parts]))
 
 
 @pytest.mark.parametrize("level", kernels.host_levels())
@@ -183,6 +188,7 @@ def test_every_code_of_a_gain_is_read_in_every_row(level, bits, norm):
     queries = make_queries(np.random.default_rng(0), form, 1)
     queries.deficits[:] = 0
     queries.stage_deficits[:] = 1
+    queries.stage_doublings[:] = 0
     codes = np.arange(1 << bits)
     gains = np.float32(form.gain_least) + np.float32(form.gain_step) * codes.astype(np.float32)
     for shift in range(1 << bits):

@@ -140,12 +140,12 @@ def test_tables(case, nq):
 
 
 def quantized(upper, stages, shifts):
-    """Return the deficits (nq, nibbles, 16), those of stages, and scale, base and size."""
+    """Return the deficits (nq, nibbles, 16), those of stages, their doublings, and scale, base and size."""
     nq, nibbles, _ = upper.shape
-    out, stage_out = np.full((nq, nibbles * 16), 7, np.uint8), np.full(stages.shape, 9, np.uint16)
-    scalars = np.full((3, nq), np.nan)
-    codes.quantize_tables(upper, stages, shifts, out, stage_out, *scalars)
-    return out.reshape(nq, -1, 16).astype(np.int64), stage_out.astype(np.int64), *scalars
+    out, stage_out = np.full((nq, nibbles * 16), 7, np.uint8), np.full(stages.shape, 9, np.uint8)
+    scalars, doublings = np.full((3, nq), np.nan), np.full(nq, -1)
+    codes.quantize_tables(upper, stages, shifts, out, stage_out, doublings, *scalars)
+    return out.reshape(nq, -1, 16).astype(np.int64), stage_out.astype(np.int64), doublings, *scalars
 
 
 def random_stages(rng, nq, stages, size):
@@ -173,14 +173,14 @@ def test_quantized_tables_bound_from_above_and_closely(rng, nibbles, shifts, spr
     upper = (weight * rng.standard_normal((3, nibbles, 16))).astype(np.float32)
     centroids, steps = random_stages(rng, 3, stages, 5 * size), 2.0 ** np.repeat(shifts, 8)[:nibbles, None]
 
-    deficits, stage_deficits, scale, base, largest = quantized(upper, centroids, np.array(shifts, np.uint8))
+    deficits, stage_deficits, doublings, scale, base, largest = quantized(upper, centroids, np.array(shifts, np.uint8))
 
     for q in range(3):
         np.testing.assert_array_equal(deficits[q], naive.quantize_tables(upper[q], steps * scale[q], 255))
-        most = 65535 // max(stages, 1)
-        np.testing.assert_array_equal(stage_deficits[q], naive.quantize_tables(centroids[q], scale[q], most))
+        stage_step = scale[q] * 2.0 ** doublings[q]
+        np.testing.assert_array_equal(stage_deficits[q], naive.quantize_tables(centroids[q], stage_step, 255))
         for found, step, table, top in (
-            (deficits[q], steps * scale[q], upper[q], 255), (stage_deficits[q], scale[q], centroids[q], most)
+            (deficits[q], steps * scale[q], upper[q], 255), (stage_deficits[q], stage_step, centroids[q], 256)
         ):  # fmt: skip
             below = table.max(axis=1, keepdims=True) - table.astype(float)
             assert (found * step <= below * (1 + 1e-12)).all()
@@ -195,10 +195,11 @@ def test_stages_beside_nibbles_that_hardly_matter(rng, weight):
     """The steps are as coarse as sums of 16 bits need, and no coarser: what the nibbles alone ask for is less."""
     upper = (weight * rng.standard_normal((2, 46, 16))).astype(np.float32)
 
-    _, stage_deficits, _, _, _ = quantized(upper, random_stages(rng, 2, 2, 1.0), np.zeros(6, np.uint8))
+    _, stage_deficits, doublings, _, _, _ = quantized(upper, random_stages(rng, 2, 2, 1.0), np.zeros(6, np.uint8))
 
-    sums = stage_deficits.max(axis=2).sum(axis=1)
-    assert (sums < 2**15).all()
+    assert (stage_deficits.max(axis=(1, 2)) >= 127).all()
+    sums = stage_deficits.max(axis=2).sum(axis=1) << doublings
+    assert (sums < 2**16).all()
     assert (sums > 2**11).all()
 
 
@@ -213,7 +214,7 @@ def test_usual_sums_fit_into_a_byte_and_use_it(rng, nibbles, shifts, data):
     }[data]
     upper = (weight[:, None] * rng.standard_normal((1, nibbles, 16))).astype(np.float32)
 
-    deficits, _, _, _, _ = quantized(upper, random_stages(rng, 1, 0, 0.1), np.array(shifts, np.uint8))
+    deficits, *_ = quantized(upper, random_stages(rng, 1, 0, 0.1), np.array(shifts, np.uint8))
 
     picked = np.take_along_axis(deficits[0], rng.integers(0, 16, (nibbles, 5000)), axis=1)
     sums = [
@@ -226,7 +227,7 @@ def test_usual_sums_fit_into_a_byte_and_use_it(rng, nibbles, shifts, data):
 
 
 def test_a_query_of_zeros_has_bounds_of_zero():
-    digits, stage_digits, scale, base, size = quantized(
+    digits, stage_digits, _, scale, base, size = quantized(
         np.zeros((1, 2, 16), np.float32), np.zeros((1, 2, 256), np.float32), np.zeros(1, np.uint8)
     )
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from lplr_index.arrays import ByteMatrix, FloatMatrix
+from lplr_index.arrays import ByteMatrix, FloatMatrix, IdArray
 from lplr_index.memory import aligned
 
 _ANY_ROWS = 256
@@ -35,9 +35,11 @@ class QueryTables(NamedTuple):
         Partial scores of the centroids of each stage.
     deficits : ndarray of shape (nq, nibbles * 16), uint8
         Upper bounds: <y, l> <= base - scale * (deficits of the nibbles, shifted and summed as kernels/bounds.py does,
-        and of the stages).
-    stage_deficits : ndarray of shape (nq, stages, 256), uint16
+        and of the stages, doubled).
+    stage_deficits : ndarray of shape (nq, stages, 256), uint8
         Of the stages.
+    stage_doublings : ndarray of shape (nq,), int64
+        How often their sum has to be doubled.
     scale, base : ndarray of shape (nq,), float64
         See ``deficits``.
     size : ndarray of shape (nq,), float64
@@ -48,7 +50,8 @@ class QueryTables(NamedTuple):
     split: npt.NDArray[np.float32]
     stages: npt.NDArray[np.float32]
     deficits: npt.NDArray[np.uint8]
-    stage_deficits: npt.NDArray[np.uint16]
+    stage_deficits: npt.NDArray[np.uint8]
+    stage_doublings: IdArray
     scale: npt.NDArray[np.float64]
     base: npt.NDArray[np.float64]
     size: npt.NDArray[np.float64]
@@ -134,10 +137,10 @@ def bound_tables(
     from lplr_index.kernels import codes as kernel
 
     nq, nibbles, _ = exact.shape
-    deficits, stage_deficits = aligned((nq, nibbles * 16)), np.empty(stages.shape, np.uint16)
-    scale, base, size = np.empty(nq), np.empty(nq), np.empty(nq)
-    kernel.quantize_tables(upper, stages, shifts, deficits, stage_deficits, scale, base, size)
-    return QueryTables(exact, split, stages, deficits, stage_deficits, scale, base, size)
+    deficits, stage_deficits = aligned((nq, nibbles * 16)), np.empty(stages.shape, np.uint8)
+    doublings, scale, base, size = np.empty(nq, np.int64), np.empty(nq), np.empty(nq), np.empty(nq)
+    kernel.quantize_tables(upper, stages, shifts, deficits, stage_deficits, doublings, scale, base, size)
+    return QueryTables(exact, split, stages, deficits, stage_deficits, doublings, scale, base, size)
 
 
 def usual_query(codec: Codec) -> FloatMatrix:

@@ -39,8 +39,39 @@ class _Bounds:
     def int64(self, value: int) -> Any:
         return ir.Constant(ir.IntType(64), value)
 
-    def stages(self) -> None:
-        """Look up the deficits of the stages, up to four at a time, into where the sums will be: (rows, queries)."""
+    def stages(self) -> list[list[Any]]:
+        """The deficits of the stages of 32 rows, for each query; of several, ``stages_of_all`` has looked them up."""
+        if self.queries == 1:
+            return [self.stages_of_one()]
+        return [list(both) for both in zip(self.sixteen_rows(0), self.sixteen_rows(16), strict=True)]
+
+    def stages_of_one(self) -> list[Any]:
+        """Look them up with byte shuffles: sixteen, of which the bits of the high nibble choose one."""
+        b, sums = self.b, [cgutils.alloca_once_value(self.b, self.emit.const(_WORDS, 0)) for _ in range(2)]
+        zeros, tables = self.emit.const(_BYTES, 0), self.at["one_stage_tables"]
+        with cgutils.for_range(b, self.at["stages"]) as loop:
+            run = b.mul(b.add(self.at["nibbles"], b.add(loop.index, loop.index)), self.int64(16))
+            self.emit.prefetch(self.at["codes"], b.add(run, self.at["ahead"]))
+            codes = self.emit.load(self.at["codes"], run, _BYTES)
+            low, found = b.and_(codes, self.emit.const(_BYTES, 15)), []
+            for high in range(16):
+                start = b.add(b.mul(loop.index, self.int64(256)), self.int64(16 * high))
+                table = self.emit.load(tables, start, vectors.numbers(8, 16))
+                found.append(self.emit.look_up(self.emit.pick(table, (*range(16), *range(16))), low))
+            for bit in range(4, 8):  # of the code, where a select looks for it: in the highest
+                moved = b.bitcast(b.shl(b.bitcast(codes, _WORDS), self.emit.const(_WORDS, 7 - bit)), _BYTES)
+                is_set = b.icmp_signed("<", moved, zeros)
+                found = [b.select(is_set, odd, even) for even, odd in zip(found[::2], found[1::2], strict=True)]
+            for half, store in enumerate(sums):
+                rows = [*range(8 * half, 8 * half + 8), *range(16 + 8 * half, 24 + 8 * half)]
+                lanes = [row + zero for row in rows for zero in (0, 32)]
+                words = b.bitcast(self.emit.pick(found[0], lanes, zeros), _WORDS)
+                b.store(b.add(b.load(store), words), store)
+        doublings = self.emit.splat(b.trunc(self.at["stage_doublings"], ir.IntType(16)), _WORDS)
+        return [b.shl(b.load(store), doublings) for store in sums]
+
+    def stages_of_all(self) -> None:
+        """Look them up row by row, up to four at a time, into where the sums will be: (rows, queries)."""
         b = self.b
         for start in range(0, BLOCK * self.queries, 16):
             self.emit.store(self.emit.const(_WORDS, 0), self.at["sums"], self.int64(start))
@@ -76,8 +107,6 @@ class _Bounds:
 
     def sixteen_rows(self, first: int) -> list[Any]:
         """What stages add for 16 rows, from place ``first`` on, for each query."""
-        if self.queries == 1:
-            return [self.emit.load(self.at["sums"], self.int64(first), _WORDS)]
         pairs = []
         for row in range(first, first + 16, 2):
             two = self.emit.load(self.at["sums"], self.int64(4 * row), vectors.numbers(16, 8))
@@ -162,10 +191,9 @@ class _Bounds:
                     sums = b.load(store)
                     b.store(self.emit.add(sums, sums), store)
 
-    def compare(self) -> Any:
+    def compare(self, staged: list[list[Any]]) -> Any:
         """Store the sums and, per query, the bit mask of rows that may reach the threshold; whether any may."""
         b = self.b
-        staged = zip(self.sixteen_rows(0), self.sixteen_rows(16), strict=True)
         sums = [
             [self.emit.add(b.load(store), more) for store, more in zip(stores, both, strict=True)]
             for stores, both in zip(self.total, staged, strict=True)
@@ -300,6 +328,8 @@ def _vector_bounds(
             "stride": stride,
             "tables": part(6, "deficits", builder.mul(query, stride)),
             "stage_tables": start(stage_tables, args[8], builder.mul(query, times(stages, 256))),
+            "one_stage_tables": part(6, "stage_deficits", builder.mul(query, times(stages, 256))),
+            "stage_doublings": builder.load(part(6, "stage_doublings", query)),
             "limits": part(6, "limits", times(query, 32)),
             "affine": part(6, "affine", times(query, 3)),
             "plain": builder.zext(plain, ir.IntType(64)),
@@ -314,9 +344,10 @@ def _vector_bounds(
             "masks": start(masks, args[10], zero),
         }
         body = _Bounds(builder, simd.literal_value, tile.literal_value, pointers)
-        body.stages()
+        if tile.literal_value > 1:
+            body.stages_of_all()
         body.segments()
-        return body.compare()
+        return body.compare(body.stages())
 
     return types.uint32(*arguments), generate
 

@@ -133,18 +133,19 @@ def tables(y: Any, fields: Any, up: Any, down: Any, out: Any) -> None:
 
 @njit(nogil=True, cache=True)
 def quantize_tables(
-    upper: Any, stages: Any, shifts: Any, out: Any, stage_out: Any, scale: Any, base: Any, size: Any
+    upper: Any, stages: Any, shifts: Any, out: Any, stage_out: Any, doublings: Any, scale: Any, base: Any, size: Any
 ) -> None:
-    """Round tables to whole deficits: the sum of entries <= base - scale * (those of nibbles << shifts, and stages).
+    """Round tables to deficits: entries add up to base - scale * (nibbles << shifts + stages << doublings) at most.
 
     The tables are ``upper`` (nq, nibbles, 16) and ``stages`` (nq, stages, 256), float32. A deficit is how far an entry
-    falls short of the largest of its table, rounded down: ``out`` (nq, nibbles * 16) uint8 stops at 255, ``stage_out``
-    (nq, stages, 256) uint16 where all stages together reach 65535. ``shifts`` (eights of nibbles,) uint8 make coarser
-    steps of ``scale`` for nibbles that weigh much. The scan adds the bytes of columns c, c + 2, c + 4 and c + 6 of each
-    eight before it widens them, and these sums stop at 255 too. The smaller ``scale``, the less is lost to rounding,
-    and the more rows have sums that stop: it is the smallest for which usual sums, up to ``_SPREADS`` standard
-    deviations above their mean, do not. ``size`` is the sum of the largest magnitudes, which rounding errors are
-    relative to. ``scale``, ``base``, ``size``: (nq,) float64.
+    falls short of the largest of its table, rounded down: ``out`` (nq, nibbles * 16) and ``stage_out``
+    (nq, stages, 256) uint8 stop at 255. ``shifts`` (eights of nibbles,) uint8 make coarser steps of ``scale`` for
+    nibbles that weigh much; ``doublings`` (nq,) int64 receives how much coarser those of the stages are, so that they
+    do not stop. The scan adds the bytes of columns c, c + 2, c + 4 and c + 6 of each eight before it widens them, and
+    these sums stop at 255 too. The smaller ``scale``, the less is lost to rounding, and the more rows have sums that
+    stop: it is the smallest for which usual sums, up to ``_SPREADS`` standard deviations above their mean, do not.
+    ``size`` is the sum of the largest magnitudes, which rounding errors are relative to. ``scale``, ``base``, ``size``:
+    (nq,) float64.
     """
     nq, nibbles, _ = upper.shape
     mean, variance = np.zeros(nibbles + 6), np.zeros(nibbles + 6)
@@ -167,12 +168,13 @@ def quantize_tables(
                 usual = mean[c] + mean[c + 2] + mean[c + 4] + mean[c + 6]
                 spread = np.sqrt(variance[c] + variance[c + 2] + variance[c + 4] + variance[c + 6])
                 step = max(step, (usual + _SPREADS * spread) / (255 << shifts[c // 8]))
+        reach = 0.0
         for s in range(stages.shape[1]):
-            best_stage[s] = stages[q, s].max()
-            reach = best_stage[s] - np.float64(stages[q, s].min())
+            best_stage[s], least = stages[q, s].max(), np.float64(stages[q, s].min())
+            reach = max(reach, best_stage[s] - least)
             base[q] += best_stage[s]
-            size[q] += max(reach - best_stage[s], best_stage[s])
-            step = max(step, reach * stages.shape[1] / _STAGES_MOST)
+            size[q] += max(-least, best_stage[s])
+        step = max(step, reach * stages.shape[1] / _STAGES_MOST)
         scale[q] = step
         per = 1 / step if step > 0 else 0.0
         per *= 1 - 1e-12  # so that a product rounded up does not pass the next whole number
@@ -180,8 +182,10 @@ def quantize_tables(
             mine = per / (1 << shifts[c // 8])
             for v in range(16):
                 out[q, 16 * c + v] = np.uint8(min(255.0, (best[c] - np.float64(upper[q, c, v])) * mine))
-        most = 65535 // max(stages.shape[1], 1)
+        doublings[q] = 0
+        while reach * per > 255 << doublings[q]:
+            doublings[q] += 1
+        mine = per / (1 << doublings[q])
         for s in range(stages.shape[1]):
             for v in range(256):
-                deficit = (best_stage[s] - np.float64(stages[q, s, v])) * per
-                stage_out[q, s, v] = np.uint16(min(np.float64(most), deficit))
+                stage_out[q, s, v] = np.uint8(min(255.0, (best_stage[s] - np.float64(stages[q, s, v])) * mine))

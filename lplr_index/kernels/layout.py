@@ -60,7 +60,8 @@ class Queries(NamedTuple):
     """Queries made ready for the scan; nq of them."""
 
     deficits: Any  # (nq, nibbles * 16) uint8, in the steps of their segment
-    stage_deficits: Any  # (nq, stages, 256) uint16, in the smallest steps
+    stage_deficits: Any  # (nq, stages, 256) uint8
+    stage_doublings: Any  # (nq,) int64: of their sum, in the smallest steps
     limits: Any  # (nq, 32) uint8: by gain of four bits the largest deficit that may matter, low bytes, then high ones
     affine: Any  # (nq, 3) float32: bound = a * deficit + c, and the threshold it has to reach
     slack: Any  # (nq,) float64: what float32 rounding of a bound may lose
@@ -92,20 +93,18 @@ def gain_at(blocks: Any, at: int, row: int, layout: Layout) -> Any:
 
 
 @njit(nogil=True)
-def tile_stages(stage_deficits: Any, tile: int) -> Any:
-    """The deficits of stages (nq, stages, 256) as ``block_bounds`` reads them, in one row.
+def tile_stages(stage_deficits: Any, doublings: Any, tile: int) -> Any:
+    """The deficits of stages (nq, stages, 256), doubled, as ``block_bounds`` reads them for ``tile`` queries at once.
 
-    Of each ``tile`` queries those of an entry lie side by side: (stages, 256, tile). What is left over of the queries
-    follows one by one. So a query's tables, or its tile's, start at entry q * stages * 256.
+    Those of an entry lie side by side: (tiles, stages, 256, tile) uint16 in one row. Queries left over have none.
     """
     nq, stages, words = stage_deficits.shape
-    out = np.empty(nq * stages * words, np.uint16)
-    for q in range(nq):
-        side = tile if q // tile * tile + tile <= nq else 1
-        first = (q // side * side) * stages * words + q % side
+    out = np.empty(nq // tile * tile * stages * words, np.uint16)
+    for q in range(nq // tile * tile):
+        first = (q // tile * tile) * stages * words + q % tile
         for s in range(stages):
             for w in range(words):
-                out[first + (s * words + w) * side] = stage_deficits[q, s, w]
+                out[first + (s * words + w) * tile] = np.uint16(stage_deficits[q, s, w]) << np.uint16(doublings[q])
     return out
 
 

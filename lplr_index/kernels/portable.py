@@ -45,9 +45,10 @@ def portable_bounds(
     for t in range(tile):
         _sum_of_columns(blocks, at, segments, queries.deficits[q + t], total)
         for s in range(layout.stages):
-            first, codes = (q * layout.stages + s * tile) * 256 + t, at + 16 * layout.nibbles + BLOCK * s
+            codes = at + 16 * layout.nibbles + BLOCK * s
             for r in range(BLOCK):
-                total[r] += stage_tables[first + tile * np.int64(blocks[codes + r])]
+                deficit = np.int64(queries.stage_deficits[q + t, s, blocks[codes + r]])
+                total[r] += deficit << queries.stage_doublings[q + t]
         total[:] = np.minimum(total, MOST)
         mask = np.uint32(0)
         for r in range(BLOCK):

@@ -216,7 +216,7 @@ def make_scan(simd: int) -> Any:
         masks, sums = np.empty(TILE, np.uint32), np.empty(TILE * BLOCK, np.uint16)
         held, deficits = np.empty((TILE, 2 * BLOCK), np.int64), np.empty((TILE, 2 * BLOCK), np.uint16)
         holds = np.zeros(TILE, np.int64)  # rows that may matter and wait to be scored
-        stage_tables = tile_stages(queries.stage_deficits, TILE)
+        stage_tables = tile_stages(queries.stage_deficits, queries.stage_doublings, TILE)
         nq, last = queries.base.shape[0], (rows + BLOCK - 1) // BLOCK
         ranging, estimate = radius > -np.inf, segments.ends[-1] < layout.nibbles
         if ranging:
