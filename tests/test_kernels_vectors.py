@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from lplr_index import kernels
@@ -36,30 +37,39 @@ def columns(emit, source, target):
         store(emit, column, target, 8 * c)
 
 
-def gather(emit, source, target):
-    store(emit, emit.gather([emit.builder.load(at(emit, source, 3 * r)) for r in range(8)], NUMBERS), target)
+def saturated(emit, source, target):
+    both = [load(emit, source, entry, vectors.numbers(8, 32)) for entry in (0, 32)]
+    store(emit, emit.add(*both), target)
+
+
+def halves(emit, source, target):
+    for half, value in enumerate(emit.halves(load(emit, source, 0, vectors.numbers(8, 64)))):
+        store(emit, value, target, 32 * (1 - half))  # the other way round
+
+
+def floats(emit, source, target):
+    with cgutils.for_range(emit.builder, ir.Constant(ir.IntType(64), 1 << 13)) as loop:
+        first = emit.builder.mul(loop.index, ir.Constant(ir.IntType(64), 8))
+        value = emit.halves_to_floats(emit.load(source, first, vectors.numbers(16, 8)))
+        emit.store(value, target, first)
 
 
 def splat(emit, source, target):
     store(emit, emit.splat(emit.builder.load(source), NUMBERS), target)
 
 
-def fold(emit, source, target):
-    store(emit, emit.fold(load(emit, source, 0, emit.words)), target)
-
-
 def split_nibbles(emit, source, target):
-    for half, value in enumerate(emit.split_nibbles(load(emit, source, 0, emit.bytes))):
-        store(emit, value, target, emit.width * half)
+    for half, value in enumerate(emit.split_nibbles(load(emit, source, 0, vectors.numbers(8, 32)))):
+        store(emit, value, target, 32 * half)
 
 
 def look_up(emit, source, target):
-    table, index = (load(emit, source, entry, emit.bytes) for entry in (0, emit.width))
-    store(emit, emit.look_up(table, emit.builder.and_(index, emit.const(emit.bytes, 15))), target)
-
-
-def load_columns(emit, source, target):
-    store(emit, emit.load_columns(source, ir.Constant(ir.IntType(64), 3), 32), target)
+    """Of 32 bytes and, where registers hold as many, of 64."""
+    at = 0
+    for count in sorted({32, emit.step}):
+        table, index = (load(emit, source, entry, vectors.numbers(8, count)) for entry in (0, 64))
+        store(emit, emit.look_up(table, emit.builder.and_(index, emit.const(index.type, 15))), target, at)
+        at += count
 
 
 def prefetched(emit, source, target):
@@ -70,13 +80,13 @@ def prefetched(emit, source, target):
 
 
 @cache
-def compiled(operation, width):
+def compiled(operation, simd):
     @intrinsic
     def operate(typingctx, source, target):
         def generate(context, builder, signature, args):
             arrays = zip(signature.args, args, strict=True)
             pointers = [context.make_array(kind)(context, builder, value).data for kind, value in arrays]
-            operation(vectors.Vectors(builder, width), *pointers)
+            operation(vectors.Vectors(builder, simd), *pointers)
             return context.get_dummy_value()
 
         return types.void(source, target), generate
@@ -90,7 +100,7 @@ def compiled(operation, width):
 
 def run(operation, level, source, size, dtype):
     target = np.zeros(size, dtype)
-    compiled(operation, kernels._LEVELS[level])(source, target)
+    compiled(operation, getattr(vectors, level.upper()))(source, target)
     return target
 
 
@@ -99,23 +109,31 @@ def test_numbers(rng, level):
     source = rng.integers(-(2**31), 2**31, 32).astype(np.int32)
 
     np.testing.assert_array_equal(run(columns, level, source, 32, np.int32), source.reshape(8, 4).T.reshape(-1))
-    np.testing.assert_array_equal(run(gather, level, source, 8, np.int32), source[:24:3])
     np.testing.assert_array_equal(run(splat, level, source, 8, np.int32), np.repeat(source[0], 8))
     np.testing.assert_array_equal(run(prefetched, level, source, 8, np.int32), np.repeat(source[0], 8))
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_bytes(rng, level):
-    width = kernels._LEVELS[level]
-    source = rng.integers(0, 256, 2 * width, dtype=np.uint8)
-    words = rng.integers(0, 1000, width // 2).astype(np.int16)
+    source = rng.integers(0, 256, 128, dtype=np.uint8)
+    x, y = source[:32].astype(int), source[32:64].astype(int)
 
-    np.testing.assert_array_equal(run(fold, level, words, 8, np.int16), words.reshape(-1, 8).sum(axis=0))
-    halves = np.concatenate([source[:width] & 15, source[:width] >> 4])
-    np.testing.assert_array_equal(run(split_nibbles, level, source, 2 * width, np.uint8), halves)
+    np.testing.assert_array_equal(run(saturated, level, source, 32, np.uint8), np.minimum(x + y, 255))
+    np.testing.assert_array_equal(run(halves, level, source, 64, np.uint8), np.roll(source[:64], 32))
+    both = np.concatenate([source[:32] & 15, source[:32] >> 4])
+    np.testing.assert_array_equal(run(split_nibbles, level, source, 64, np.uint8), both)
     tables, index = source.reshape(2, -1, 16)
-    found = np.take_along_axis(tables, (index & 15).astype(int), axis=1)
-    np.testing.assert_array_equal(run(look_up, level, source, width, np.uint8), found.reshape(-1))
-    np.testing.assert_array_equal(
-        run(load_columns, level, source, width, np.uint8), np.append(source[3:35], np.zeros(width - 32))
+    found = np.take_along_axis(tables, (index & 15).astype(int), axis=1).reshape(-1)
+    expected = np.concatenate(
+        [found[:count] for count in sorted({32, vectors.SHUFFLES[getattr(vectors, level.upper())].width} - {16})]
     )
+    np.testing.assert_array_equal(run(look_up, level, source, len(expected), np.uint8), expected)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_every_float16(level):
+    source = np.arange(1 << 16, dtype=np.uint16)
+
+    found = run(floats, level, source.view(np.int16), 1 << 16, np.float32)
+
+    np.testing.assert_array_equal(found, source.view(np.float16).astype(np.float32))

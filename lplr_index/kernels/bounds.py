@@ -126,7 +126,8 @@ class _Bounds:
 
     def group(self, column: Any, count: int) -> None:
         """Look up ``count`` columns for every query, add them as bytes, and widen once."""
-        b, sums = self.b, [None] * self.queries
+        b = self.b
+        sums: list[Any] = [None] * self.queries
         for line in range(0, 16 * count, 64):
             ahead = b.add(self.at["ahead"], b.mul(b.add(column, self.int64(line // 16)), self.int64(16)))
             self.emit.prefetch(self.at["codes"], ahead)
@@ -138,25 +139,17 @@ class _Bounds:
             for q in range(self.queries):
                 start = b.add(offset, b.mul(self.at["stride"], self.int64(q)))
                 table = self.emit.load(self.at["tables"], start, kind)
-                sums[q] = self.sum_bytes(sums[q], [self.emit.look_up(table, half) for half in halves])
+                found = [self.emit.look_up(table, half) for half in halves]
+                sums[q] = found if sums[q] is None else list(map(self.emit.add, sums[q], found))
             done += kind.count // 16
         self.widen(sums)
-
-    def sum_bytes(self, sums: Any, found: list[Any]) -> Any:
-        """Add what was looked up, for the low nibbles and the high ones, to the sums of 32 bytes each."""
-        parts = [self.emit.halves(each) for each in found]
-        if sums is None:
-            sums, parts = [each[0] for each in parts], [each[1:] for each in parts]
-        for more in zip(*parts, strict=True):
-            sums = [self.emit.add(x, y) for x, y in zip(sums, more, strict=True)]
-        return sums
 
     def widen(self, sums: list[Any]) -> None:
         """Add bytes to 16-bit sums: odd bytes by a shift; even ones with the odd still above them, taken off later."""
         b, eight = self.b, self.emit.const(_WORDS, 8)
         for words, found in zip(self.words, sums, strict=True):
             for half, value in enumerate(found):
-                pairs = b.bitcast(value, _WORDS)
+                pairs = b.bitcast(functools.reduce(self.emit.add, self.emit.halves(value)), _WORDS)
                 even, odd = words[2 * half], words[2 * half + 1]
                 b.store(b.add(b.load(even), pairs), even)
                 b.store(b.add(b.load(odd), b.lshr(pairs, eight)), odd)
