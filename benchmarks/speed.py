@@ -37,7 +37,10 @@ TARGETS = (0.80, 0.90, 0.95)  # recall
 CALLS = 2000  # queries that each system is timed with, in so many calls as that takes,
 FEWEST, MOST = 3, 50  # but in no fewer and no more
 OURS = "lplr"  # the library whose systems are compared with all others
-VARIANTS: list[tuple[str, dict[str, Any]]] = [("", {})]  # of each of our sizes: what the name adds, options of search
+VARIANTS: list[tuple[str, dict[str, Any]]] = [  # of each of our sizes: what the name adds, options of search
+    ("", {}),
+    (", shortlist 300", {"shortlist": 300}),
+]
 
 
 def ours(sizes: Sequence[int]) -> list[System]:

@@ -1,0 +1,70 @@
+"""Instruction sets that this machine may lack: their code is made for a CPU that has them, and looked at.
+
+The emitters of kernels/bounds.py are run on pointers alone, without numba, for NEON and AVX-512 too; what they mean is
+compared with twins wherever it can run (test_kernels_bounds.py), SSSE3 standing in for the 16-byte registers of NEON.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+import pytest
+from llvmlite import binding, ir
+
+from lplr_index.kernels import bounds, vectors
+
+NUMBERS = ("nibbles", "segments", "stages", "stride", "stage_doublings", "plain", "gains_at", "ahead", "gain_bits",
+           "norm_at")  # fmt: skip
+POINTERS = {
+    "codes": 8, "tables": 8, "stage_tables": 16, "one_stage_tables": 8, "ends": 64, "doublings": 64, "limits": 8,
+    "sums": 16, "masks": 32,
+}  # fmt: skip
+FLOATS = ("gain_least", "gain_step", "norm_unit")
+TARGETS = {  # by instruction set: a CPU that has it, the instruction that looks up bytes, and how sums that stop look
+    "ssse3": ("x86_64-unknown-linux-gnu", "core2", r"\bpshufb\b.*%xmm", r"\bpaddusb\b.*%xmm"),
+    "neon": ("aarch64-unknown-linux-gnu", "neoverse-n1", r"\btbl\t?\s*v\d+\.16b", r"\buqadd\t?\s*v\d+\.16b"),
+    "avx2": ("x86_64-unknown-linux-gnu", "haswell", r"\bvpshufb\b.*%ymm", r"\bvpaddusb\b.*%ymm"),
+    "avx512": ("x86_64-unknown-linux-gnu", "icelake-server", r"\bvpshufb\b.*%zmm", r"\bvpaddusb\b.*%zmm"),
+}
+
+
+@cache
+def assembly(level: str, tile: int) -> str:
+    """The bounds of one block for ``tile`` queries, compiled for a CPU with that instruction set."""
+    triple, cpu, _, _ = TARGETS[level]
+    module, long = ir.Module(), ir.IntType(64)
+    kinds: dict[str, ir.Type] = dict.fromkeys(NUMBERS, long) | dict.fromkeys(FLOATS, ir.FloatType())
+    kinds |= {name: ir.IntType(bits).as_pointer() for name, bits in POINTERS.items()}
+    kinds["affine"] = ir.FloatType().as_pointer()
+    function = ir.Function(module, ir.FunctionType(ir.IntType(32), kinds.values()), f"bounds_{level}_{tile}")
+    builder = ir.IRBuilder(function.append_basic_block())
+    body = bounds._Bounds(builder, getattr(vectors, level.upper()), tile, dict(zip(kinds, function.args, strict=True)))
+    if tile > 1:
+        body.stages_of_all()
+    body.segments()
+    builder.ret(body.compare(body.stages()))
+    binding.initialize_all_targets()
+    binding.initialize_all_asmprinters()
+    machine = binding.Target.from_triple(triple).create_target_machine(cpu=cpu, opt=3)
+    parsed = binding.parse_assembly(str(module))
+    parsed.triple = triple
+    tuning = binding.create_pipeline_tuning_options(speed_level=3)
+    passes = binding.create_pass_builder(machine, tuning)
+    passes.getModulePassManager().run(parsed, passes)
+    return machine.emit_assembly(parsed)
+
+
+@pytest.mark.parametrize("tile", [1, 4])
+@pytest.mark.parametrize("level", TARGETS)
+def test_the_instructions_are_there(level, tile):
+    code = assembly(level, tile)
+
+    _, _, look_up, add = TARGETS[level]
+    assert len(re.findall(look_up, code)) >= 6 * tile  # of eight columns and of four
+    assert re.search(add, code)
+    assert not re.search(r"__\w+hf\w*", code)  # nothing of the compiler's library, which has float16 for old CPUs
+
+
+def test_every_instruction_set_is_looked_at():
+    assert {getattr(vectors, level.upper()) for level in TARGETS} == set(vectors.SHUFFLES)
