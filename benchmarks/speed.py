@@ -1,13 +1,13 @@
 """How fast searches are beside the fastest peers, in one run: queries a second, at equal bytes and at equal recall.
 
     python benchmarks/speed.py [--rows 1000000] [--sizes 48 96 192] [--threads 1 2] [--queries 1 1000] [-k 10 100]
-                               [--cache FOLDER] [-o results.json] [--write]
+                               [--cache FOLDER] [-o results.json] [--again results.json] [--write]
 
 Rows and indexes are those of systems.py, and lie in --cache for later runs; take out what is to be built anew, as after
 a change of how something is trained. Searches alternate between all systems, and the median of each one's times is
 taken, so ratios hold on a machine whose speed drifts. A ratio above 1 means that ours is faster. Each number of threads
 has a process of its own, for turbovec learns it when the process starts. peaks.py says what the limits are.
-With --write the first ratio goes into README.md.
+With --write the first ratio goes into README.md, and everything into docs/speed.md.
 """
 
 from __future__ import annotations
@@ -242,9 +242,11 @@ def building(measured: Measured) -> str:
 
 
 def limits(measured: Measured) -> str:
-    """How near our scans come to what the machine can do, if each nibble of a row is looked up once."""
+    """How near our scans of whole rows come to what the machine can do, if each nibble is looked up once."""
     lines = []
     for mine in measured.ours:
+        if mine.options:
+            continue
         for call in measured.calls:
             nbytes = measured.n * mine.nbytes
             peak = next(one for one in measured.peaks if (one.threads, one.nbytes) == (call.threads, nbytes))
@@ -278,13 +280,22 @@ def readme(measured: Measured) -> str:
     )
 
 
-def tables(measured: Measured) -> Iterator[tuple[str, str]]:
-    """Everything there is to show: a title and a table."""
-    yield f"{measured.n:,} rows, d = 384, {simd_level()}", rates(measured)
-    yield "Ratios at these bytes: above 1, ours is faster", ratios(measured)
-    yield "At equal recall, each at its smallest size that reaches it", equal_recall(measured)
-    yield "Building", building(measured)
-    yield "Limits", limits(measured)
+def machine(measured: Measured) -> str:
+    """What was measured, where and with what."""
+    about = describe_machine()
+    return (
+        f"{measured.n:,} rows of 384, {about['processor']}, {simd_level().upper()}, faiss {about['faiss-cpu']}, "
+        f"turbovec {version_of('turbovec')}, NumPy {about['numpy']}."
+    )
+
+
+def tables(measured: Measured) -> Iterator[tuple[str, str, str]]:
+    """Everything there is to show: the part of docs/speed.md, a title and a table."""
+    yield "rates", f"{measured.n:,} rows, d = 384, {simd_level()}", rates(measured)
+    yield "ratios", "Ratios at these bytes: above 1, ours is faster", ratios(measured)
+    yield "equal", "At equal recall, each at its smallest size that reaches it", equal_recall(measured)
+    yield "building", "Building", building(measured)
+    yield "limits", "Limits", limits(measured)
 
 
 def document(measured: Measured) -> dict[str, Any]:
@@ -308,6 +319,22 @@ def document(measured: Measured) -> dict[str, Any]:
     }
 
 
+def measured_before(path: Path) -> Measured:
+    """What ``document`` wrote."""
+    told = json.loads(path.read_text("utf-8"))
+    known = {one["name"]: one for one in told["systems"]}
+    times = [Time(one["system"], Call(one["threads"], one["nq"], one["k"]), one["seconds"]) for one in told["times"]]
+    sizes = sorted({one["nbytes"] // told["n"] for one in told["peaks"]})
+    every = ours(sizes) + peers(sizes, Posts.read(1).rows.shape[1])
+    built_only = [
+        System(name, "faiss OPQ+PQ", one["bytes_per_row"], {}) for name, one in known.items() if one["recall"] is None
+    ]
+    facts = {one.index: known[one.name] for one in [*every, *built_only] if one.name in known}
+    recalls = {name: Recall(**one["recall"]) for name, one in known.items() if one["recall"]}
+    systems = [one for one in every if one.name in known]
+    return Measured(told["n"], systems, built_only, facts, recalls, times, [Peak(**one) for one in told["peaks"]])
+
+
 def main() -> None:
     """Parse the command line, measure, print, and write if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -320,18 +347,20 @@ def main() -> None:
     parser.add_argument("-k", type=int, nargs="+", default=[10, 100])
     parser.add_argument("--cache", type=Path, help="folder to keep indexes in")
     parser.add_argument("-o", "--output", type=Path, help="write the figures as JSON")
+    parser.add_argument("--again", type=Path, help="print and write what was measured before, from such JSON")
     parser.add_argument("--write", action="store_true", help="write the part of README.md")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as passing:
         folder = (options.cache or Path(passing)) / f"{options.rows}"
         folder.mkdir(parents=True, exist_ok=True)
-        measured = measure(folder, options)
-    for title, text in tables(measured):
+        measured = measured_before(options.again) if options.again else measure(folder, options)
+    for _, title, text in tables(measured):
         print(f"{title}\n\n{text}\n")
     if options.output:
         options.output.write_text(json.dumps(document(measured), indent=1) + "\n")
     if options.write:
         write(DOCS.parent / "README.md", {"speed": readme(measured)})
+        write(DOCS / "speed.md", {part: text for part, _, text in tables(measured)} | {"machine": machine(measured)})
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 ``bounds.block_bounds`` bounds the rows of a block for several queries. Only a row whose bound reaches the threshold is
 scored and offered to the k best (``topk.offer``), whose worst is the next threshold. Scores are exact, in float64
-(``exact_key``), so that what is returned is the exact ranking, whatever the instruction set or the rounding of the
-bounds; or, for a shortlist, estimates from the first columns alone, which ``finish`` then scores exactly.
+(``_exact_keys``), so that what is returned is the exact ranking, whatever the instruction set or the rounding of the
+bounds; or, for a shortlist, estimates from the first columns alone, and ``finish`` scores its rows exactly.
 
 numba's cache does not see edits of the files that this one uses: ``STAMP`` takes them there.
 """
