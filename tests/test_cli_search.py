@@ -78,7 +78,7 @@ def test_queries_are_read_in_batches_that_change_nothing(index, make_vectors):
     told = []
 
     with open_vectors("many.fvecs") as source:
-        D, I = search_file(index, source, 3, None, 1, lambda *news: told.append(news))
+        D, I = search_file(index, source, 3, lambda *news: told.append(news), threads=1)
 
     expected_D, expected_I = index.search(xq, 3)
     np.testing.assert_array_equal(I, expected_I)
@@ -184,6 +184,15 @@ def test_threads_change_nothing(index, capsys):
     assert Path("o1.npz").read_bytes() == Path("o2.npz").read_bytes()
 
 
+def test_a_shortlist(index, vectors, capsys):
+    for shortlist in (5, 40):
+        assert run(capsys, "search", "x.lplr", "q.npy", "-o", "o.npz", "--shortlist", shortlist).status == 0
+        for actual, each in zip(read_back("o.npz"), index.search(vectors.xq, 10, shortlist=shortlist), strict=True):
+            np.testing.assert_array_equal(actual, each)
+    done = run(capsys, "search", "x.lplr", "q.npy", "--shortlist", 0)
+    assert done.complaint == "expected shortlist to be an integer >= 1, got 0"
+
+
 def test_candidates_of_a_second_look(index, vectors, capsys):
     refined = IndexRefineLPLR(index, originals=vectors.xb)
     write_vectors("x.npy", vectors.xb)
@@ -196,6 +205,8 @@ def test_candidates_of_a_second_look(index, vectors, capsys):
         wanted = refined.search(vectors.xq, 7, k_factor=k_factor)
         for actual, each in zip(read_back("o.npz"), wanted, strict=True):
             np.testing.assert_array_equal(actual, each)
+    done = run(capsys, "search", "refined.lplr", "q.npy", "--shortlist", 2)
+    assert done.complaint == "expected --shortlist only for an index without a second stage, which refined.lplr has"
     done = run(capsys, "search", "x.lplr", "q.npy", "--k-factor", 2)
     assert done.complaint == "expected --k-factor only for an index with a second stage, which x.lplr lacks"
     assert run(capsys, "search", "refined.lplr", "q.npy", "--k-factor", 0.5).complaint == (

@@ -38,6 +38,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("queries", metavar="QUERIES", help="the queries: a file, a folder, or a pattern in quotes")
     add_k(parser)
     parser.add_argument("--k-factor", type=float, help="candidates per neighbour, for an index with a second stage")
+    parser.add_argument(
+        "--shortlist",
+        type=int,
+        metavar="N",
+        help="rank only the N rows exactly that look best by the head of their codes",
+    )
     parser.add_argument("-o", "--output", metavar="FILE", help="write all results here")
     add_key(parser)
     parser.add_argument(
@@ -62,9 +68,16 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
                     f"expected --k-factor only for an index with a second stage, which {options.index} lacks"
                 )
             index.k_factor = options.k_factor
+        how = {}
+        if options.shortlist is not None:
+            if isinstance(index, IndexRefineLPLR):
+                raise InputError(
+                    f"expected --shortlist only for an index without a second stage, which {options.index} has"
+                )
+            how["shortlist"] = as_integer(options.shortlist, "shortlist", least=1)
         _check(options, index, source)
         began_s = time.perf_counter()
-        D, I = search_file(index, source, k, allowed, threads, bars)
+        D, I = search_file(index, source, k, bars, filter=allowed, threads=threads, **how)
         seconds = time.perf_counter() - began_s
     if k > index.ntotal:
         terminal.warn(f"k = {k} is more than the {index.ntotal} rows of {options.index}: results are padded with id -1")
@@ -79,16 +92,16 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
 
 
 def search_file(
-    index: AnyIndex, source: VectorFile, k: int, allowed: Any, threads: int, progress: Progress
+    index: AnyIndex, source: VectorFile, k: int, progress: Progress, **how: Any
 ) -> tuple[FloatMatrix, IdArray]:
-    """Return D and I (n, k) for the n queries of a file, read a batch at a time."""
+    """Return D and I (n, k) for the n queries of a file, read a batch at a time; ``how`` goes to ``index.search``."""
     D, I = np.empty((source.n, k), np.float32), np.empty((source.n, k), np.int64)
     progress("searching", 0, source.n)
     with naming_zero_rows(source, cosine=index.metric == "cosine") as look:
         for start, xq in source.chunks(BATCH):
             stop = start + len(xq)
             look(range(start, stop), xq)
-            D[start:stop], I[start:stop] = index.search(xq, k, filter=allowed, threads=threads)
+            D[start:stop], I[start:stop] = index.search(xq, k, **how)
             progress("searching", stop, source.n)
     return D, I
 
