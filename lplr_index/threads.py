@@ -7,8 +7,9 @@ machine, and a second OpenMP beside torch's or faiss's is a known way to crash.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any, TypeVar
 
@@ -43,21 +44,44 @@ def as_threads(threads: Any) -> int:
 
 
 def run(tasks: Iterable[Callable[[], Result]], threads: int) -> list[Result]:
-    """Run the tasks on at most ``threads`` threads and return their results in order."""
-    todo = list(tasks)
-    if threads == 1 or len(todo) < 2:
-        return [task() for task in todo]
+    """Run the tasks on at most ``threads`` threads, the caller's among them, and return their results in order.
+
+    The caller does not wait for a thread to wake up: of two short tasks it has done the first by then.
+    """
+    given = list(tasks)
+    if threads == 1 or len(given) < 2:
+        return [task() for task in given]
     pool = _pools.get(threads)
     if pool is None:
-        pool = _pools.setdefault(threads, ThreadPoolExecutor(threads, thread_name_prefix="lplr_index"))
-    return list(pool.map(lambda task: task(), todo))
+        pool = _pools.setdefault(threads, ThreadPoolExecutor(threads - 1, thread_name_prefix="lplr_index"))
+    results: list[Any] = [None] * len(given)
+    todo = deque(range(len(given)))
+
+    def work() -> None:
+        while True:
+            try:
+                number = todo.popleft()
+            except IndexError:  # others took the rest
+                return
+            try:
+                results[number] = given[number]()
+            except BaseException:
+                todo.clear()
+                raise
+
+    helpers = [pool.submit(work) for _ in range(min(threads, len(given)) - 1)]
+    try:
+        work()
+    finally:
+        helpers = [helper for helper in helpers if not helper.cancel()]  # those that began
+        wait(helpers)
+    for helper in helpers:
+        helper.result()
+    return results
 
 
 def by_rows(function: Callable[[Rows], Rows], y: Rows, rows: int = 4096) -> Rows:
-    """What the function makes of each row of y (n, ...), by blocks of rows on all threads.
-
-    Not for functions that use this pool themselves: its threads would wait for each other.
-    """
+    """What the function makes of each row of y (n, ...), by blocks of rows on all threads."""
     first = function(y[:rows])
     out = np.empty((len(y), *first.shape[1:]), first.dtype)
     out[:rows] = first

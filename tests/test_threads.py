@@ -61,6 +61,40 @@ def test_what_a_task_raises_reaches_the_caller(threads):
     assert run([lambda: 1, lambda: 2], threads) == [1, 2]
 
 
+@pytest.mark.parametrize("where", [0, 7])
+def test_what_a_task_raises_ends_the_others(where):
+    done = []
+
+    def task(i):
+        if i == where:
+            raise IndexError(f"of task {i}")
+        time.sleep(0.001)
+        done.append(i)
+
+    with pytest.raises(IndexError, match=f"of task {where}"):
+        run([lambda i=i: task(i) for i in range(1000)], 3)
+    number = len(done)
+    time.sleep(0.02)
+    assert len(done) == number < 500
+
+
+def test_tasks_that_run_tasks_of_their_own_do_not_wait_for_each_other():
+    def inner(i):
+        return sum(run([lambda j=j: 10 * i + j for j in range(4)], 2))
+
+    assert run([lambda i=i: inner(i) for i in range(6)], 2) == [40 * i + 6 for i in range(6)]
+
+
+def test_the_caller_is_one_of_the_threads():
+    barrier = threading.Barrier(2)
+
+    def meet():
+        barrier.wait(timeout=30)
+        return threading.get_ident()
+
+    assert threading.get_ident() in run([meet, meet], 2)
+
+
 def test_threads_stay_for_the_next_call():
     first = set(run([threading.get_ident, lambda: time.sleep(0.01) or threading.get_ident()] * 4, 2))
     later = set(run([threading.get_ident, lambda: time.sleep(0.01) or threading.get_ident()] * 4, 2))
