@@ -1,4 +1,4 @@
-"""One thread pool for everything: kernels release the GIL, so plain threads run them in parallel.
+"""Threads of one pool for everything: kernels release the GIL, so plain threads run them in parallel.
 
 There is no OpenMP here: numba's ``parallel=True`` aborts the interpreter when two Python threads enter it on a bare
 machine, and a second OpenMP beside torch's or faiss's is a known way to crash.
