@@ -40,7 +40,8 @@ def measured(speed):
     names = ("lplr 48", "lplr 48, short", "faiss PQ fast scan 48", "turbovec 4 bits")
     libraries = ("lplr", "lplr", "faiss PQ fast scan", "turbovec")
     sizes, recalls, ms = (48, 48, 48, 192), (0.85, 0.82, 0.75, 0.94), (4.0, 2.0, 3.0, 12.0)
-    systems = [speed.System(*each, {}) for each in zip(names, libraries, sizes, strict=True)]
+    options = ({}, {"shortlist": 9}, {}, {})
+    systems = [speed.System(*each) for each in zip(names, libraries, sizes, options, strict=True)]
     facts = {
         one.index: {"bytes_per_row": one.nbytes + 0.03, "train_s": 2.0 * i, "add_s": 4.0 * i, "threads": 1}
         for i, one in enumerate(systems, 1)
@@ -68,11 +69,11 @@ def test_rates_and_ratios(speed, measured):
     ]
 
 
-def test_at_equal_recall_the_smallest_counts_and_of_those_the_fastest(speed, measured):
+def test_at_equal_recall_the_smallest_counts_and_no_shortlist(speed, measured):
     assert cells(speed.equal_recall(measured)) == [
-        ["0.80", "lplr", "48", "500 (1.00)", "500 (1.00)"],
+        ["0.80", "lplr", "48", "250 (1.00)", "250 (1.00)"],
         ["0.80", "faiss PQ fast scan", "not reached", "-", "-"],
-        ["0.80", "turbovec", "192", "83 (6.00)", "83 (6.00)"],
+        ["0.80", "turbovec", "192", "83 (3.00)", "83 (3.00)"],
         ["0.90", "lplr", "not reached", "-", "-"],
         ["0.90", "faiss PQ fast scan", "not reached", "-", "-"],
         ["0.90", "turbovec", "192", "83", "83"],
