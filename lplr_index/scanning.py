@@ -145,8 +145,10 @@ def search(
     if shortlist is None or max(shortlist, k) >= len(held) or model.head == model.codec.nibbles:
         best = _scan(held, whole, queries, k, (allowed, held.ids.stored), threads)
     else:
-        rows = allowed, np.empty(0, np.int64)  # by their numbers
-        chosen = _scan(held, _where(model, model.head), _estimated(queries, model), max(shortlist, k), rows, threads)
+        size, rows = max(shortlist, k), (allowed, np.empty(0, np.int64))  # by their numbers
+        told = _scan(held, _where(model, model.head), _estimated(queries, model), size, rows, threads)
+        chosen = np.empty((nq, size), np.int64)
+        kernel.rank(*told, size, np.empty(chosen.shape, np.float32), chosen)
         best = _finish(held, whole, queries, k, chosen, threads)
     keys, found = np.empty((nq, k), np.float32), np.empty((nq, k), np.int64)
     kernel.rank(best.keys, best.found, best.counts, k, keys, found)
@@ -209,14 +211,9 @@ def _estimated(queries: Queries, model: Model) -> Queries:
     return queries._replace(affine=affine)
 
 
-def _finish(held: Rows, where: Where, queries: Queries, k: int, chosen: _Best, threads: int) -> _Best:
-    """The k best rows by exact keys among those chosen."""
-    from lplr_index.kernels import topk as kernel
-
+def _finish(held: Rows, where: Where, queries: Queries, k: int, rows: IdArray, threads: int) -> _Best:
+    """The k best by exact keys among the rows (nq, n) of each query, which are sorted in place."""
     finish, best, ids = finish_kernel(), _Best.none(len(queries.base), k), held.ids.stored
-    size = chosen.keys.shape[1] if chosen.keys.shape[1] <= kernel.HEAP_MOST else chosen.keys.shape[1] // 2
-    rows = np.empty((len(queries.base), size), np.int64)
-    kernel.rank(*chosen, size, np.empty(rows.shape, np.float32), rows)
 
     def rank(part: slice) -> None:
         rows[part].sort(axis=1)
