@@ -105,7 +105,10 @@ def test_bounds_are_close(bits, decay):
         sums = naive.column_sums(digits[q], values, codec.shifts)
         above = tables.base[q] - tables.scale[q] * sums - L @ query
         added.append(above.mean() / (L @ query).std())
-    assert np.median(added) < 0.9
+    if codec.nibbles < 600:
+        assert np.max(added) < 0.8
+    else:  # half a step for each of so many nibbles, in a step that the largest four of these queries' entries set
+        assert np.median(added) < 0.9
 
 
 @given(BITS, st.integers(0, 2**32 - 1))
