@@ -47,7 +47,7 @@ class ByRecipe(IndexLPLR):
         sample = sample_rows(np.asarray(x, np.float32), self.settings.seed)
         asked = None if queries is None else np.asarray(queries, np.float32)
         nbytes, seed = self.settings.code_bytes, self.settings.seed
-        self._model = train_auto(sample, nbytes, norms=False, seed=seed, queries=asked, recipe=self.recipe)
+        self._model = train_auto(sample, nbytes, l2=False, seed=seed, queries=asked, recipe=self.recipe)
         self.reset()
 
 

@@ -70,7 +70,7 @@ class Embeddings(NamedTuple):
         posts = newsgroups()
         return cls("newsgroups", posts.train, posts.test, posts.train_labels, posts.test_labels)
 
-    def task(self, seed: int) -> Task:
+    def task(self, seed: int, metric: str = "cosine") -> Task:
         """Split, draw the queries, and search exactly."""
         split = split_rows(len(self.train), seed=seed)
         drawn = np.sort(np.random.default_rng(seed).permutation(len(self.test))[:MOST_QUERIES])
@@ -78,7 +78,7 @@ class Embeddings(NamedTuple):
             self.train[split.train],
             self.train[split.base],
             self.test[drawn],
-            metric="cosine",
+            metric=metric,
             labels=None if self.train_labels is None else self.train_labels[split.base],
             query_labels=None if self.test_labels is None else self.test_labels[drawn],
         )

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from lplr_index.errors import ChecksumError, HeaderError, NotAnIndexError, TruncatedError, VersionError
 
 MAGIC = b"\x89LPLR\r\n\x1a"  # as PNG's: a transfer that touches line ends or the eighth bit shows at once
-VERSIONS = (1, 2)
+VERSIONS = (1, 2, 3)
 _PREFIX = struct.Struct("<8sIIII")  # magic, version, header bytes, header CRC-32, CRC-32 of the 20 bytes before
 _ALIGN = 64
 _PAGE = 4096  # where sections start, so that a header's length does not change with the digits of its numbers
@@ -120,7 +120,7 @@ def _header(data: Buffer) -> tuple[dict[str, Any], int]:
         raise ChecksumError("expected the first bytes to match their checksum, got others: they were changed")
     if version not in VERSIONS:
         raise VersionError(
-            f"expected format version {' or '.join(map(str, VERSIONS))}, got {version}: a newer release wrote this file"
+            f"expected format version 1 to {VERSIONS[-1]}, got {version}: a newer release wrote this file"
         )
     if length > _HEADER_MOST:
         raise HeaderError(f"expected a header of at most {_HEADER_MOST} bytes, got {length}")

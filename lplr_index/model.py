@@ -1,7 +1,7 @@
 """What training learns, and all an index needs beside the rows: A ~ 1 mu^T + L R, and the code of L.
 
 A row's bytes are its code, then its scalars: where the method has one, a gain of one byte or in the last nibble of the
-code, and under L2 two bytes of squared norm. Its reconstruction is g (mu + l R).
+code, and under L2 a norm of one byte. Its reconstruction is g (mu + l R).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from lplr_index.codecs.base import usual_query
 from lplr_index.errors import InputError
 from lplr_index.gains import NO_GAIN, Gain
 from lplr_index.linalg import single_threaded
+from lplr_index.norms import NO_NORM, Norm
 from lplr_index.products import Product
 
 _TAIL = 0.01
-_HALF_MOST = 65504.0  # largest float16
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +43,8 @@ class Model:
         The code of rows of L.
     gain : Gain
         What the codes of gains mean. Of 4 bits, they lie in the last nibble, which the codec leaves free.
-    norm_unit : float
-        The usual squared norm of a reconstruction, 0 where rows have none. A row's is that times one plus a float16,
-        which is precise for usual rows and reaches to 250 times their length.
+    norm : Norm
+        What the codes of norms mean.
     """
 
     mu: npt.NDArray[np.float32]
@@ -53,7 +52,7 @@ class Model:
     encoder: FloatMatrix | None
     codec: Codec
     gain: Gain = NO_GAIN
-    norm_unit: float = 0.0
+    norm: Norm = NO_NORM
 
     @property
     def d(self) -> int:
@@ -68,7 +67,8 @@ class Model:
     @property
     def form(self) -> Form:
         """What the bytes of a row are."""
-        return Form(self.codec.nibbles, self.codec.stages + (self.gain.bits == 8), 1 if self.norm_unit else 0)
+        singles = self.codec.stages + (self.gain.bits == 8) + (self.norm.bits == 8)
+        return Form(self.codec.nibbles, singles, int(self.norm.bits == 16))
 
     @property
     def nbytes(self) -> int:
@@ -79,9 +79,11 @@ class Model:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of everything that decides what codes mean; indexes merge only where it is the same."""
-        numbers = [self.gain.step, self.norm_unit, self.codec.nibbles]
+        numbers = [self.gain.step, self.norm.unit, self.codec.nibbles]
         if not self.gain.is_multiple:
             numbers += [self.gain.bits, self.gain.least, self.gain.power, self.gain.usual]
+        if self.norm.bits == 8:
+            numbers += [self.norm.least, self.norm.most]
         hashed = hashlib.sha256(np.array(numbers).tobytes())
         for a in (self.mu, self.R, self.encoder, *self.codec.arrays.values()):
             hashed.update(b"-" if a is None else repr(a.shape).encode() + np.ascontiguousarray(a).tobytes())
@@ -99,8 +101,7 @@ class Model:
         self.gain.check()
         if self.gain.bits == 4 and not self.codec.spare:
             raise InputError("expected a last nibble that is free for gains of 4 bits, got a code that uses it")
-        if not (np.isfinite(self.norm_unit) and self.norm_unit >= 0):
-            raise InputError(f"expected a finite norm_unit >= 0, got {self.norm_unit}")
+        self.norm.check()
 
     def project(self, xq: FloatMatrix) -> FloatMatrix:
         """y = R q of each query: (nq, d) to (nq, m)."""
@@ -117,7 +118,7 @@ class Model:
             y = self._encoding(y)
         codes = self.codec.encode(np.ascontiguousarray(y))
         parts = [codes]
-        if self.gain.bits or self.norm_unit:
+        if self.gain.bits or self.norm.bits:
             norms = self.norms(self.codec.decode(codes))
             if self.gain.bits:
                 gains = self.gain.encode(np.sqrt(np.square(x, dtype=np.float64).sum(axis=1)), norms)
@@ -126,9 +127,8 @@ class Model:
                 else:
                     parts.append(gains[:, None])
                 norms = norms * self.gain.decode(gains)
-            if self.norm_unit:
-                halves = np.minimum(norms**2 / self.norm_unit - 1, _HALF_MOST).astype("<f2")
-                parts.append(halves[:, None].view(np.uint8))
+            if self.norm.bits:
+                parts.append(self.norm.encode(norms))
         return np.ascontiguousarray(np.concatenate(parts, axis=1))
 
     def decode(self, codes: ByteMatrix) -> FloatMatrix:

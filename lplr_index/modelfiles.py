@@ -12,6 +12,7 @@ from lplr_index.container import natural, stated
 from lplr_index.errors import HeaderError
 from lplr_index.gains import NO_GAIN, Gain
 from lplr_index.model import Model
+from lplr_index.norms import Norm
 
 DTYPES = {"mu": "<f4", "R": "<f4", "R_half": "<f2", "R_index": "|u1", "R_values": "<f4", "encoder": "<f4"}
 """Of the sections of a model."""
@@ -34,12 +35,14 @@ def model_numbers(model: Model | None) -> dict[str, Any]:
     numbers: dict[str, Any] = {
         "nibbles": model.codec.nibbles if model else 0,
         "gain_step": model.gain.step if model else 0.0,
-        "norm_unit": model.norm_unit if model else 0.0,
+        "norm_unit": model.norm.unit if model else 0.0,
     }
-    if model is None or model.gain.is_multiple:
-        return numbers
-    gain = model.gain
-    return numbers | {"gain": {"bits": gain.bits, "least": gain.least, "power": gain.power, "usual": gain.usual}}
+    if model is not None and not model.gain.is_multiple:
+        gain = model.gain
+        numbers["gain"] = {"bits": gain.bits, "least": gain.least, "power": gain.power, "usual": gain.usual}
+    if model is not None and model.norm.bits == 8:
+        numbers["norm"] = {"bits": 8, "least": model.norm.least, "most": model.norm.most}
+    return numbers
 
 
 def _compact(R: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[Any]]:
@@ -71,8 +74,7 @@ def read_model(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> M
         R = np.ascontiguousarray(values[where])
     codec = _codec(header, held)
     codec.check()
-    norm_unit = float(stated(header, "norm_unit", (int, float)))
-    model = Model(held["mu"], R, held.get("encoder"), codec, _gain(header), norm_unit)
+    model = Model(held["mu"], R, held.get("encoder"), codec, _gain(header), _norm(header))
     model.check()
     return model
 
@@ -85,6 +87,16 @@ def _gain(header: dict[str, Any]) -> Gain:
     said = stated(header, "gain", dict)
     least, power, usual = (float(stated(said, key, (int, float))) for key in ("least", "power", "usual"))
     return Gain(natural(said.get("bits")), least, step, power, usual)
+
+
+def _norm(header: dict[str, Any]) -> Norm:
+    """What the codes of norms mean; versions 1 and 2 know none but float16."""
+    unit = float(stated(header, "norm_unit", (int, float)))
+    if "norm" not in header:
+        return Norm(16 if unit else 0, unit)
+    said = stated(header, "norm", dict)
+    least, most = (float(stated(said, key, (int, float))) for key in ("least", "most"))
+    return Norm(natural(said.get("bits")), unit, least, most)
 
 
 def _codec(header: dict[str, Any], held: dict[str, npt.NDArray[Any]]) -> ScalarCodec | TrellisCodec:

@@ -73,12 +73,12 @@ class Residuals:
             raise InputError(f"expected lengths to be one of {', '.join(LENGTHS)}, got {self.lengths!r}")
         if self.model is None:
             return
-        if (self.model.d, self.model.code_size) != (d, self.code_size) or self.model.gain.bits or self.model.norm_unit:
+        if (self.model.d, self.model.code_size) != (d, self.code_size) or self.model.gain.bits or self.model.norm.bits:
             raise InputError(f"expected residuals of {self.code_size} bytes without scalars for d = {d}, got others")
 
     def train(self, x: FloatMatrix, x_hat: FloatMatrix, metric: str, seed: int) -> None:
         """Learn from a sample of rows x (n, d) and their first reconstructions x_hat (n, d)."""
-        self.model = train_auto(x - x_hat, self.code_size, norms=False, seed=seed, recipe=_RECIPE)
+        self.model = train_auto(x - x_hat, self.code_size, l2=False, seed=seed, recipe=_RECIPE)
         self.lengths = {"cosine": "unit", "ip": "own"}.get(metric) or self._closer(x[:_PROBE], x_hat[:_PROBE])
         self.reset()
 

@@ -6,7 +6,7 @@ Work is cut by rows for few queries and by queries for many; each part ranks exa
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -55,6 +55,7 @@ def layout(model: Model) -> Layout:
 
     form, codec, gain = model.form, model.codec, model.gain
     gain_at = {0: -1, 4: BLOCK // 2 * (codec.nibbles - 1), 8: form.singles_at + BLOCK * codec.stages}
+    norm_at = {0: -1, 8: form.norms_at - BLOCK, 16: form.norms_at}  # of one byte, the last that is read by itself
     return kernel.Layout(
         nibbles=codec.nibbles,
         stages=codec.stages,
@@ -64,8 +65,8 @@ def layout(model: Model) -> Layout:
         gain_at=gain_at[gain.bits],
         gain_least=gain.least,
         gain_step=gain.step,
-        norm_at=form.norms_at if model.norm_unit else -1,
-        norm_unit=model.norm_unit,
+        norm_bits=model.norm.bits,
+        norm_at=norm_at[model.norm.bits],
     )
 
 
@@ -84,7 +85,7 @@ def levels(model: Model) -> Levels:
     """The values by code that rows share."""
     from lplr_index.kernels import layout as kernel
 
-    return kernel.Levels(model.codec.split_fields, model.codec.split_levels, _halves())
+    return kernel.Levels(model.codec.split_fields, model.codec.split_levels, model.norm.values)
 
 
 def _where(model: Model, columns: int) -> Where:
@@ -101,17 +102,17 @@ def prepare(model: Model, xq: FloatMatrix) -> Queries:
 
     tables = model.codec.query_tables(model.project(xq))
     offset = model.offsets(xq)
-    factor = 2.0 if model.norm_unit else 1.0
+    factor = 2.0 if model.norm.bits else 1.0
     lengths = np.zeros(len(xq))
-    if model.norm_unit:
-        lengths = np.square(xq, dtype=np.float64).sum(axis=1) + model.norm_unit
+    if model.norm.bits:
+        lengths = np.square(xq, dtype=np.float64).sum(axis=1) + model.norm.unit
     affine = np.empty((len(xq), 3), np.float32)
     affine[:, 0] = -factor * tables.scale
     affine[:, 1] = factor * (tables.base + offset)
     affine[:, 2] = -np.inf
     largest = factor * (tables.size + np.abs(offset)) * model.gain.most
     # A norm's own float32 rounding is relative to the norm, which a near row bounds by the query and the score.
-    slack = _ROUNDING * 2 * (largest + lengths + model.norm_unit)
+    slack = _ROUNDING * 2 * (largest + lengths + model.norm.unit)
     return kernel.Queries(
         deficits=tables.deficits,
         stage_deficits=tables.stage_deficits,
@@ -282,9 +283,3 @@ def _cut_rows(pieces: list[tuple[Piece, int, int]], ntotal: int, threads: int) -
             room -= stop - start
             start = stop
     return shares
-
-
-@cache
-def _halves() -> npt.NDArray[np.float32]:
-    """The value of every float16, by its bits."""
-    return np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)

@@ -13,7 +13,7 @@ METHODS = ("auto", "lplr", "lsvd", "dsvd", "nq")
 MOST_DIMENSIONS = 1 << 16
 MOST_BITS = 8.0  # a coordinate
 _GAIN_BYTES = 1  # of auto in files of format 1, beside the code
-_NORM_BYTES = 2  # under L2
+_NORM_BYTES = 2  # under L2, of the published methods; of auto in files of formats 1 and 2, beside the code
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Settings:
     rank, nbits, nbits_R : int
         Columns of L, bits of its entries and of R's, for the published methods; 0 for ``auto``, which chooses.
     code_bytes : int
-        Bytes of a row's code; the gain of ``auto`` inside.
+        Bytes of a row's code; of ``auto``, the row scalars inside.
     code_size : int
-        Bytes of a row: the code, and the norm under L2.
+        Bytes of a row: the code, and the norm of the published methods under L2.
     seed : int
         Of everything random.
     """
@@ -68,8 +68,8 @@ class Settings:
         if method == "auto":
             if rank is not None or nbits is not None:
                 raise InputError("expected rank and nbits only for lplr, lsvd, dsvd and nq, got them for auto")
-            code_bytes = _budget(d, bits, norm)
-            return cls(d, metric, method, 0, 0, 0, code_bytes, code_bytes + norm, seed)
+            code_size = _budget(d, bits, norm) + norm
+            return cls(d, metric, method, 0, 0, 0, code_size, code_size, seed)
         if nbits_R not in (*range(1, 9), 16, 32):
             raise InputError(f"expected nbits_R to be 1 to 8, 16 or 32, got {nbits_R!r}")
         rank, nbits = _published(d, bits, method, rank, nbits, norm)
@@ -79,7 +79,7 @@ class Settings:
     def checked(self) -> Settings:
         """These settings as ``of`` would make them of some arguments, for settings from a file.
 
-        Files of format 1 count the gain of ``auto`` beside the code, in a byte of its own.
+        Older files count scalars of ``auto`` beside the code: the gain in format 1, the norm in formats 1 and 2.
 
         Raises
         ------
@@ -97,12 +97,15 @@ class Settings:
             8 if free else self.nbits_R,
             self.seed,
         )
-        norm = _NORM_BYTES if self.metric == "l2" else 0
-        code_bytes = as_integer(self.code_bytes, "code_bytes", least=1, most=again.code_bytes)
-        if free and self.code_size == code_bytes + norm + _GAIN_BYTES:
-            code_bytes += _GAIN_BYTES
-        found = replace(again, code_bytes=code_bytes, code_size=code_bytes + norm)
-        if replace(found, code_bytes=self.code_bytes) != self or not (free or again == self):
+        if not free:
+            found = self
+        else:
+            code_size = as_integer(self.code_size, "code_size", least=1, most=again.code_size)
+            norm = _NORM_BYTES if self.metric == "l2" else 0
+            apart = self.code_size - self.code_bytes in (0, norm, norm + _GAIN_BYTES)
+            found = replace(self, code_bytes=code_size) if apart else self
+            again = replace(again, code_bytes=code_size, code_size=code_size)
+        if found != again:
             raise InputError(f"expected settings that follow from each other, got {self}")
         return found
 

@@ -153,7 +153,8 @@ def _parts(index: AnyIndex) -> Iterator[bytes]:
         header["refine"] = {"k_factor": index.k_factor, **_second_stage(index.refine)}
         if isinstance(refine := index.refine, Residuals):
             arrays += _arrays(refine.model, np.empty(0, np.int64), refine.store, _SECOND)
-    return pack(header, arrays, 2 if isinstance(index, IndexRefineLPLR) or base.method == "auto" else 1)
+    version = 2 if isinstance(index, IndexRefineLPLR) or base.method == "auto" else 1
+    return pack(header, arrays, 3 if base.method == "auto" and base.metric == "l2" else version)
 
 
 def _second_stage(refine: Residuals | Originals) -> dict[str, Any]:
@@ -234,6 +235,8 @@ def _index(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Index
             blocks, ids = arrays["blocks"], arrays.get("ids")
             if model.d != settings.d or model.code_size != settings.code_size:
                 raise HeaderError(f"expected rows of {settings.code_size} bytes for d = {settings.d}, got others")
+            if (model.norm.bits > 0) != (settings.metric == "l2"):
+                raise HeaderError(f"expected norms of rows under l2 alone, got {model.norm} under {settings.metric}")
             if blocks.shape != (-(-ntotal // BLOCK), BLOCK * settings.code_size):
                 raise HeaderError(f"expected blocks for {ntotal} rows, got shape {blocks.shape}")
             if ids is not None and (ids.shape != (ntotal,) or (ids < 0).any() or len(np.unique(ids)) != ntotal):

@@ -19,11 +19,11 @@ from lplr_index.errors import InputError
 from lplr_index.factorization import factorize
 from lplr_index.gains import NO_GAIN, Gain
 from lplr_index.model import Model
+from lplr_index.norms import Norm
 from lplr_index.products import Product
 from lplr_index.settings import Settings
 
 TRAIN_ROWS = 65536  # rows a model is learned from; of more, a seeded choice
-_LEAST = 1e-300  # of what is divided by
 
 
 def train(x: FloatMatrix, settings: Settings, queries: FloatMatrix | None = None) -> Model:
@@ -34,31 +34,31 @@ def train(x: FloatMatrix, settings: Settings, queries: FloatMatrix | None = None
     InputError
         If there are fewer rows than the rank asked for.
     """
-    norms = settings.metric == "l2"
     if settings.method == "auto":
-        return train_auto(x, settings.code_bytes, norms=norms, seed=settings.seed, queries=queries)
-    return train_published(x, settings, norms=norms)
+        l2 = settings.metric == "l2"
+        return train_auto(x, settings.code_size, l2=l2, seed=settings.seed, queries=queries)
+    return train_published(x, settings)
 
 
 def train_auto(
     x: FloatMatrix,
     nbytes: int,
     *,
-    norms: bool,
+    l2: bool,
     seed: int,
     queries: FloatMatrix | None = None,
     recipe: Recipe | None = None,
 ) -> Model:
-    """Learn a model with codes of ``nbytes`` bytes, a gain of four bits included.
+    """Learn a model with rows of ``nbytes`` bytes.
 
     Parameters
     ----------
     x : ndarray of shape (n, d), float32
         The sample.
     nbytes : int
-        Bytes of a row without its norm.
-    norms : bool
-        Whether rows store their norm (L2).
+        Bytes of a row, its gain and its norm included.
+    l2 : bool
+        Whether rows store their norm.
     seed : int
         Of everything random.
     queries : ndarray of shape (nq, d), float32, optional
@@ -66,15 +66,16 @@ def train_auto(
     recipe : Recipe, optional
         Choices; made by recall on held-out rows where None.
     """
-    recipe = recipe or choose(x, queries, nbytes, l2=norms, seed=seed)
+    recipe = recipe or choose(x, queries, nbytes, l2=l2, seed=seed)
     mu = x.mean(axis=0, dtype=np.float64).astype(np.float32)
     metric = Metrics(x - mu, queries, nbytes, seed)(recipe)
-    found = fit(x - mu, metric, recipe, nbytes - (recipe.gain_bits == 8), seed)
+    norm_bits = recipe.norm_bits if l2 else 0
+    found = fit(x - mu, metric, recipe, nbytes - (recipe.gain_bits == 8) - norm_bits // 8, seed)
     model = Model(mu, found.R, found.encoder, found.codec)
-    return _with_scalars(model, x, recipe.gain_bits, recipe.gain_power, norms=norms)
+    return _with_scalars(model, x, recipe.gain_bits, recipe.gain_power, norm_bits)
 
 
-def train_published(x: FloatMatrix, settings: Settings, *, norms: bool) -> Model:
+def train_published(x: FloatMatrix, settings: Settings) -> Model:
     """Take the paper's factorization of the sample: its encoder, its grid, its R rounded to its bits; no gain.
 
     Parameters
@@ -83,8 +84,6 @@ def train_published(x: FloatMatrix, settings: Settings, *, norms: bool) -> Model
         The sample.
     settings : Settings
         Method, rank, bits and seed.
-    norms : bool
-        Whether rows store their norm (L2).
 
     Raises
     ------
@@ -103,17 +102,18 @@ def train_published(x: FloatMatrix, settings: Settings, *, norms: bool) -> Model
     R, encoder = (None, None) if plain else (factors.R, factors.encoder)
     spread = (x if encoder is None else Product(encoder)(x)).std(axis=0, dtype=np.float64)
     model = Model(np.zeros(x.shape[1], np.float32), R, encoder, ScalarCodec.build(levels, spread))
-    return _with_scalars(model, x, 0, 1.0, norms=norms)
+    return _with_scalars(model, x, 0, 1.0, 16 if settings.metric == "l2" else 0)
 
 
-def _with_scalars(model: Model, x: FloatMatrix, gain_bits: int, gain_power: float, *, norms: bool) -> Model:
-    """Choose the steps in which gains and norms of rows like ``x`` are stored."""
+def _with_scalars(model: Model, x: FloatMatrix, gain_bits: int, gain_power: float, norm_bits: int) -> Model:
+    """Choose what the codes of gains and norms mean, for rows like ``x``."""
     probe = x[: 1 << 14]
     hats = model.norms(model.codec.decode(model.encode(probe)))
     lengths: npt.NDArray[np.float64] = np.sqrt(np.square(probe, dtype=np.float64).sum(axis=1))
     gain = Gain.fit(lengths, hats, gain_bits, gain_power) if gain_bits else NO_GAIN
-    norm_unit = max(float(np.mean((lengths if gain_bits else hats) ** 2)), _LEAST) if norms else 0.0
-    return replace(model, gain=gain, norm_unit=norm_unit)
+    if gain_bits:
+        hats = hats * gain.decode(gain.encode(lengths, hats))
+    return replace(model, gain=gain, norm=Norm.fit(hats, norm_bits))
 
 
 def sample_rows(x: npt.NDArray[Any], seed: int) -> npt.NDArray[Any]:

@@ -22,6 +22,7 @@ FLOORS = {
     "arrays": 1,
     "memory": 1,
     "atomic": 1,
+    "norms": 2,
     "bits": 2,
     "linalg": 2,
     "lloyd": 2,

@@ -16,6 +16,7 @@ from lplr_index.auto import Recipe
 from lplr_index.gains import Gain
 from lplr_index.metric import METRICS, worst_distance
 from lplr_index.model import Model
+from lplr_index.norms import Norm
 from lplr_index.settings import Settings
 from lplr_index.training import train_auto
 from staged import StagedCodec
@@ -34,9 +35,10 @@ KINDS = {
     "nq-1": {"method": "nq", "nbits": 1},
     "nq-4": {"method": "nq", "nbits": 4},
     "auto-stages": {"bits": 1.5},
+    "auto-norm": {"bits": 2.0},
 }
 # What auto would choose for more rows, or other ones.
-RECIPES = {"auto-stages": Recipe(stages=2)}
+RECIPES = {"auto-stages": Recipe(stages=2), "auto-norm": Recipe(stages=0, norm_bits=8)}
 EVERY_KIND = [(metric, kind) for metric in METRICS for kind in KINDS]
 # Of a codec with so many stages, and gains of so many bits: no method of the package, but all that the scan knows.
 STAGED = {f"staged-{stages}-{bits}": (stages, bits) for stages in (0, 1, 2) for bits in (0, 4, 8)}
@@ -52,7 +54,7 @@ def _trained(metric, kind):
     if kind in RECIPES:
         x = as_rows(training_rows(), D_SMALL, cosine=metric == "cosine")[0]
         asked = index.settings
-        model = train_auto(x, asked.code_bytes, norms=metric == "l2", seed=0, recipe=RECIPES[kind])
+        model = train_auto(x, asked.code_size, l2=metric == "l2", seed=0, recipe=RECIPES[kind])
         return IndexLPLR.restored(asked, model, None)
     index.train(training_rows())
     return index
@@ -67,7 +69,7 @@ def _staged(metric, stages, bits):
     if bits:
         model = replace(model, gain=Gain.fit(lengths, norms, bits, power=0.7))
     if metric == "l2":
-        model = replace(model, norm_unit=float(np.mean(lengths**2)))
+        model = replace(model, norm=Norm.fit(lengths, 16 if bits == 8 else 8))
     settings = Settings.of(D_SMALL, 4.0, metric, "auto", None, None, 8, 0)
     return IndexLPLR.restored(replace(settings, code_size=model.code_size), model, None)
 

@@ -206,9 +206,9 @@ def column_sums(table, values, shifts):
 # --- The scan (lplr_index/kernels/bounds.py, lplr_index/kernels/scan.py) ----------------------------------------------
 
 
-def block_bounds(block, layout, queries, q, shifts, columns=None):
+def block_bounds(block, layout, values, queries, q, shifts, columns=None):
     """Return the deficits (32,) of one block, by stages and first columns, and the float32 bounds (32,) they give."""
-    codes = unweave(block[None], layout.nibbles, layout.stages + (layout.gain_bits == 8))
+    codes = unweave(block[None], layout.nibbles, layout.stages + (layout.gain_bits == 8) + (layout.norm_bits == 8))
     columns, stages = layout.nibbles if columns is None else columns, np.arange(layout.stages)
     table = queries.deficits[q].reshape(-1, 16).astype(np.int64)
     sums = column_sums(table[:columns], nibble(codes, np.arange(columns)), shifts)
@@ -218,8 +218,8 @@ def block_bounds(block, layout, queries, q, shifts, columns=None):
     a, c, _ = queries.affine[q]
     # Each operation rounds to float32, as in the kernel.
     bound = (sums.astype(np.float32) * a + c) * gains(codes, layout, np.float32)
-    norms = _norms(codes, layout)
-    return sums, bound - norms * np.float32(layout.norm_unit) if norms is not None else bound
+    norms = _norms(codes, layout, values)
+    return sums, bound - norms if norms is not None else bound
 
 
 def exact_key(codes, layout, levels, queries, q):
@@ -239,10 +239,10 @@ def exact_key(codes, layout, levels, queries, q):
         score += queries.split[q, s].astype(np.float64) * levels.split[s, numbers[:, s]]
     score += queries.base[q]
     score *= gains(codes, layout, np.float64)
-    norms = _norms(codes, layout)
+    norms = _norms(codes, layout, levels.norms)
     if norms is None:
         return score.astype(np.float32)
-    return -np.maximum(0.0, queries.norm[q] + norms.astype(float) * layout.norm_unit - 2 * score).astype(np.float32)
+    return -np.maximum(0.0, queries.norm[q] + norms.astype(float) - 2 * score).astype(np.float32)
 
 
 def gains(codes, layout, dtype):
@@ -254,9 +254,12 @@ def gains(codes, layout, dtype):
     return np.where(numbers == 0, dtype(0), dtype(layout.gain_least) + dtype(layout.gain_step) * numbers.astype(dtype))
 
 
-def _norms(codes, layout):
-    """Return the norms of rows as float32, None where they have none."""
-    return codes[:, -2:].copy().view("<f2")[:, 0].astype(np.float32) if layout.norm_at >= 0 else None
+def _norms(codes, layout, values):
+    """Return the squared norms of rows by what their codes stand for, float32, None where they have none."""
+    if not layout.norm_bits:
+        return None
+    width = layout.norm_bits // 8
+    return values[codes[:, -width:].copy().view(f"<u{width}")[:, 0]]
 
 
 def best(keys, ids, k):
@@ -297,9 +300,17 @@ def reconstruct(index):
     if gain.bits:
         numbers = codes[:, half - 1] >> 4 if gain.bits == 4 else codes[:, half + codec.stages]
         x_hat *= np.where(numbers == 0, 0, gain.least + gain.step * numbers)[:, None]
-    if not model.norm_unit:
-        return x_hat, None
-    return x_hat, codes[:, -2:].copy().view("<f2")[:, 0].astype(float) * model.norm_unit + model.norm_unit
+    norm = model.norm
+    if norm.bits == 16:
+        return x_hat, codes[:, -2:].copy().view("<f2")[:, 0].astype(float) * norm.unit + norm.unit
+    return x_hat, byte_lengths(norm)[codes[:, -1]] ** 2 if norm.bits else None
+
+
+def byte_lengths(norm):
+    """Return the lengths (256,) that codes of one byte stand for."""
+    codes = np.arange(256)
+    usual = norm.least + (codes - 16) * (norm.most - norm.least) / 207
+    return np.select([codes < 16, codes < 224], [codes * norm.least / 16, usual], norm.most * 1.25 ** (codes - 223))
 
 
 def scores(x_hat, norms, xq, metric):

@@ -40,6 +40,15 @@ def test_gaussian_rows_that_have_bits_enough_get_none():
     assert choose(x, None, 4, l2=False, seed=0).stages == 0
 
 
+@pytest.mark.parametrize(("spread", "bits"), [(0.0, 8), (1.0, 16)])
+def test_norms_get_a_second_byte_where_lengths_differ_much(spread, bits):
+    """Where lengths differ much, bytes of the code cannot make up for norms that are known in few steps."""
+    x = low_rank_vectors(3000, 32)
+    x *= np.random.default_rng(0).lognormal(sigma=spread, size=(len(x), 1)) / np.linalg.norm(x, axis=1, keepdims=True)
+
+    assert choose(x, None, 24, l2=True, seed=0).norm_bits == bits
+
+
 @pytest.mark.parametrize("n", [1, 50, 1023])
 def test_few_rows_get_the_plain_recipe(n):
     assert choose(low_rank_vectors(n, 8), None, 4, l2=False, seed=0) == PLAIN

@@ -113,7 +113,7 @@ def test_the_same_once_more_is_the_same(centred):
 @pytest.mark.parametrize("queries", [np.eye(48, dtype=np.float32), 7 * np.eye(48, dtype=np.float32)])
 def test_queries_from_everywhere_give_the_plain_method(queries):
     """H = I: the same bytes as squared error gives."""
-    options = {"norms": False, "seed": 0}
+    options = {"l2": False, "seed": 0}
     asked = train_auto(training_rows(), 6, **options, queries=queries, recipe=Recipe(power=1.7, query_share=1.0))
     plain = train_auto(training_rows(), 6, **options, recipe=Recipe(power=1.0))
 
@@ -126,7 +126,7 @@ def test_the_same_bytes_for_any_threads_and_batches(monkeypatch, threads):
 
     def build(sizes):
         recipe = Recipe(stages=2)
-        model = train_auto(training_rows(), 12, norms=True, seed=0, recipe=recipe)
+        model = train_auto(training_rows(), 14, l2=True, seed=0, recipe=recipe)
         index = IndexLPLR.restored(Settings.of(48, 14 / 6, "l2", "auto", None, None, 8, 0), model, None)
         for part in np.split(rows(300), sizes):
             index.add(part, threads=threads)
@@ -144,7 +144,7 @@ def test_the_same_bytes_for_any_threads_and_batches(monkeypatch, threads):
 def test_few_rows_and_odd_sizes(n, d, nbytes):
     x = low_rank_vectors(n, d)
 
-    model = train_auto(x, nbytes, norms=False, seed=0)
+    model = train_auto(x, nbytes, l2=False, seed=0)
 
     model.check()
     model.codec.check()
@@ -157,7 +157,7 @@ def test_few_rows_and_odd_sizes(n, d, nbytes):
 def test_rows_that_are_all_alike(n, value):
     x = np.full((n, 6), value, np.float32)
 
-    model = train_auto(x, 4, norms=True, seed=0)
+    model = train_auto(x, 6, l2=True, seed=0)
 
     model.codec.check()
     np.testing.assert_allclose(model.decode(model.encode(x)), x, rtol=0.02)

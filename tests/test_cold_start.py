@@ -57,7 +57,7 @@ index.search(x[:3], 5)
 from lplr_index.auto import Recipe
 from lplr_index.training import train_auto
 
-train_auto(x, 8, norms=False, seed=0, recipe=Recipe(stages=1, rounds=1))
+train_auto(x, 8, l2=False, seed=0, recipe=Recipe(stages=1, rounds=1))
 with open(sys.argv[1], "wb") as stream:
     pickle.dump({name: kernel.signatures for name, kernel in cached().items()}, stream)
 """

@@ -14,7 +14,7 @@ from lplr_index import IndexRefineLPLR, deserialize_index, read_index, serialize
 from test_storage import array_of, header_end, take_apart
 
 GOLDEN = Path(__file__).parent / "golden"
-VERSIONS = (1, 2)
+VERSIONS = (1, 2, 3)
 ORDER = [0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15]
 EXPECTED = {
     f"v{version}/{name}": answers
@@ -57,7 +57,8 @@ def test_golden_files_are_read(name):
 def test_golden_files_are_written_again(name):
     """As they are, less what an older scan wanted to know (``heavy``).
 
-    But auto of version 1 becomes version 2, where settings count the gain inside the code.
+    But auto of version 1 becomes version 2, where settings count the gain inside the code, and auto under L2 version 3,
+    where they count the norm too.
     """
     data = (GOLDEN / name).read_bytes()
     index = deserialize_index(data)
@@ -68,9 +69,10 @@ def test_golden_files_are_written_again(name):
     for header in (before, before.get("refine", {}).get("residuals", {})):
         header.pop("heavy", None)
     version = version_of(data)
-    if version == 1 and index.settings.method == "auto":
-        version = 2
-        before["settings"]["code_bytes"] += 1
+    settings = index.base_index.settings if isinstance(index, IndexRefineLPLR) else index.settings
+    if settings.method == "auto":
+        version = max(version, 3 if settings.metric == "l2" else 2)
+        before["settings"]["code_bytes"] = settings.code_size
     assert (version_of(again), same, after) == (version, parts, before)
     assert bytes(serialize_index(deserialize_index(again))) == again
 
@@ -133,9 +135,14 @@ def test_golden_files_are_what_the_format_says(name):
     index = read_index(GOLDEN / name)
     base = index.base_index if isinstance(index, IndexRefineLPLR) else index
     np.testing.assert_allclose(base.reconstruct_n(), x_hat, atol=1e-5 * np.abs(x_hat).max())
-    if header["norm_unit"]:
+    exact = np.square(x_hat).sum(axis=1)
+    if "norm" in header:
+        codes, least, most = sections["blocks"][:, -32:].reshape(-1)[: len(x_hat)].astype(float), *said(header)
+        usual = least + (most - least) / 207 * (codes - 16)
+        lengths = np.select([codes < 16, codes < 224], [least / 16 * codes, usual], most * 1.25 ** (codes - 223))
+        np.testing.assert_allclose(lengths, np.sqrt(exact), atol=0.51 * max((most - least) / 207, least / 16))
+    elif header["norm_unit"]:
         norms = sections["blocks"][:, -64:].copy().view("<f2").reshape(-1)[: len(x_hat)]
-        exact = np.square(x_hat).sum(axis=1)
         np.testing.assert_allclose((norms + 1) * header["norm_unit"], exact, rtol=2e-3, atol=1e-3)
     assert sections.get("ids", np.arange(len(x_hat))).tolist() == index.rows.ids.all().tolist()
     if isinstance(index, IndexRefineLPLR):
@@ -145,6 +152,12 @@ def test_golden_files_are_what_the_format_says(name):
         length = {"own": np.linalg.norm(sums, axis=1), "unit": 1.0, "first": np.linalg.norm(x_hat, axis=1)}
         refined = sums * np.reshape(length[stage["lengths"]] / np.linalg.norm(sums, axis=1), (-1, 1))
         np.testing.assert_allclose(index.reconstruct_n(), refined, atol=1e-5 * np.abs(refined).max())
+
+
+def said(header):
+    """Return the least and the most usual length of norms of one byte."""
+    assert header["norm"]["bits"] == 8
+    return header["norm"]["least"], header["norm"]["most"]
 
 
 def reconstruct(header, sections):

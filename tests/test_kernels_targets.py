@@ -15,12 +15,12 @@ from llvmlite import binding, ir
 from lplr_index.kernels import bounds, vectors
 
 NUMBERS = ("nibbles", "segments", "stages", "stride", "stage_doublings", "plain", "gains_at", "ahead", "gain_bits",
-           "norm_at")  # fmt: skip
+           "norm_bits", "norm_at")  # fmt: skip
 POINTERS = {
     "codes": 8, "tables": 8, "stage_tables": 16, "one_stage_tables": 8, "ends": 64, "doublings": 64, "limits": 8,
     "sums": 16, "masks": 32,
 }  # fmt: skip
-FLOATS = ("gain_least", "gain_step", "norm_unit")
+FLOATS = ("gain_least", "gain_step")
 TARGETS = {  # by instruction set: a CPU that has it, the instruction that looks up bytes, and how sums that stop look
     "ssse3": ("x86_64-unknown-linux-gnu", "core2", r"\bpshufb\b.*%xmm", r"\bpaddusb\b.*%xmm"),
     "neon": ("aarch64-unknown-linux-gnu", "neoverse-n1", r"\btbl\t?\s*v\d+\.16b", r"\buqadd\t?\s*v\d+\.16b"),
@@ -36,7 +36,7 @@ def assembly(level: str, tile: int) -> str:
     module, long = ir.Module(), ir.IntType(64)
     kinds: dict[str, ir.Type] = dict.fromkeys(NUMBERS, long) | dict.fromkeys(FLOATS, ir.FloatType())
     kinds |= {name: ir.IntType(bits).as_pointer() for name, bits in POINTERS.items()}
-    kinds["affine"] = ir.FloatType().as_pointer()
+    kinds |= dict.fromkeys(("affine", "norms"), ir.FloatType().as_pointer())
     function = ir.Function(module, ir.FunctionType(ir.IntType(32), kinds.values()), f"bounds_{level}_{tile}")
     builder = ir.IRBuilder(function.append_basic_block())
     body = bounds._Bounds(builder, getattr(vectors, level.upper()), tile, dict(zip(kinds, function.args, strict=True)))

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from llvmlite import ir
 from numba import njit, types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from lplr_index import kernels
@@ -45,13 +44,6 @@ def saturated(emit, source, target):
 def halves(emit, source, target):
     for half, value in enumerate(emit.halves(load(emit, source, 0, vectors.numbers(8, 64)))):
         store(emit, value, target, 32 * (1 - half))  # the other way round
-
-
-def floats(emit, source, target):
-    with cgutils.for_range(emit.builder, ir.Constant(ir.IntType(64), 1 << 13)) as loop:
-        first = emit.builder.mul(loop.index, ir.Constant(ir.IntType(64), 8))
-        value = emit.halves_to_floats(emit.load(source, first, vectors.numbers(16, 8)))
-        emit.store(value, target, first)
 
 
 def splat(emit, source, target):
@@ -128,12 +120,3 @@ def test_bytes(rng, level):
         [found[:count] for count in sorted({32, vectors.SHUFFLES[getattr(vectors, level.upper())].width} - {16})]
     )
     np.testing.assert_array_equal(run(look_up, level, source, len(expected), np.uint8), expected)
-
-
-@pytest.mark.parametrize("level", LEVELS)
-def test_every_float16(level):
-    source = np.arange(1 << 16, dtype=np.uint16)
-
-    found = run(floats, level, source.view(np.int16), 1 << 16, np.float32)
-
-    np.testing.assert_array_equal(found, source.view(np.float16).astype(np.float32))

@@ -13,7 +13,7 @@ from lplr_index.training import train_auto
 
 def trained(**choices):
     x = np.random.default_rng(0).standard_normal((600, 24)).astype(np.float32) * 0.9 ** np.arange(24)
-    return train_auto(x.astype(np.float32), 12, norms=False, seed=0, recipe=Recipe(**choices)), x.astype(np.float32)
+    return train_auto(x.astype(np.float32), 12, l2=False, seed=0, recipe=Recipe(**choices)), x.astype(np.float32)
 
 
 def sections(model):

@@ -81,7 +81,7 @@ def test_nothing_but_code_is_stored():
     residuals, _, _ = stage()
 
     assert residuals.model.code_size == residuals.code_size
-    assert residuals.model.gain.bits == residuals.model.norm_unit == 0
+    assert residuals.model.gain.bits == residuals.model.norm.bits == 0
 
 
 def test_rows_without_a_residual():

@@ -24,6 +24,7 @@ from lplr_index.arrays import as_rows
 from lplr_index.errors import InputError, ZeroVectorWarning
 from lplr_index.kernels import host_levels
 from lplr_index.metric import METRICS, worst_distance
+from lplr_index.norms import Norm
 
 LEVELS = host_levels()
 
@@ -66,7 +67,10 @@ def test_no_row_beats_its_bound(metric, kind):
         keys = naive.exact_key(codes, *layout, prepared_queries, q).astype(float) + prepared_queries.norm[q]
         blocks = [block for part in index.rows.store.whole() for block in part]
         bounds = np.concatenate(
-            [naive.block_bounds(block, layout[0], prepared_queries, q, index.model.codec.shifts)[1] for block in blocks]
+            [
+                naive.block_bounds(block, layout[0], layout[1].norms, prepared_queries, q, index.model.codec.shifts)[1]
+                for block in blocks
+            ]
         )
         assert (bounds >= keys - prepared_queries.slack[q] - 1e-6 * np.abs(keys)).all()
         passed.append(np.mean(bounds >= np.sort(keys)[-10]))
@@ -412,7 +416,7 @@ def test_a_radius_far_beyond_the_rows_an_index_was_trained_on(rng):
     """Norms thousands of times the usual one round by more than the query, its scores and that norm account for."""
     usual = trained("l2", "nq-4")
     # A unit that float32 rounds up as far as it can, and codes of the lowest score, whose bound is the score itself.
-    model = replace(usual.model, norm_unit=1 + 2.0**-24 + 2.0**-30)
+    model = replace(usual.model, norm=Norm(16, 1 + 2.0**-24 + 2.0**-30))
     index = IndexLPLR.restored(usual.settings, model, None)
     codes = np.zeros((1000, index.code_size), np.uint8)
     codes[:, -2:] = (10.0 ** np.linspace(3, 4.8, 1000)).astype("<f2")[:, None].view(np.uint8)
@@ -539,7 +543,8 @@ def twin_shortlist(index, xq, k, shortlist, allowed=None):
     keys, found = np.full((len(xq), k), -np.inf, np.float32), np.full((len(xq), k), -1)
     for q in range(len(xq)):
         told = [
-            naive.block_bounds(block, layout[0], estimated, q, model.codec.shifts, model.head)[1] for block in blocks
+            naive.block_bounds(block, layout[0], layout[1].norms, estimated, q, model.codec.shifts, model.head)[1]
+            for block in blocks
         ]
         chosen = naive.best(np.concatenate(told)[:n][allowed], np.flatnonzero(allowed), max(shortlist, k))[1]
         some, which = naive.best(naive.exact_key(codes[chosen], *layout, everything, q), ids[chosen], k)

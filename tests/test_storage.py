@@ -132,7 +132,7 @@ def spared(metric):
     )
     norms = model.norms(model.codec.decode(model.encode(x)))
     gain = Gain.fit(np.linalg.norm(x.astype(float), axis=1), norms, 4, power=0.8)
-    model = replace(model, gain=gain, norm_unit=usual.norm_unit)
+    model = replace(model, gain=gain, norm=usual.norm)
     settings = IndexLPLR(48, (14 if metric == "l2" else 12) / 6, metric).settings
     index = IndexLPLR.restored(settings, model, None)
     index.add(rows(70))
@@ -145,7 +145,7 @@ def test_gains_of_four_bits_make_a_file_of_version_2(metric):
 
     data = bytes(serialize_index(index))
 
-    assert struct.unpack("<I", data[8:12]) == (2,)
+    assert struct.unpack("<I", data[8:12]) == (3 if metric == "l2" else 2,)
     header, parts = take_apart(data)
     gain = index.model.gain
     assert header["gain"] == {"bits": 4, "least": gain.least, "power": 0.8, "usual": gain.usual}
@@ -184,6 +184,33 @@ def test_gains_that_make_no_sense_in_a_file(tmp_path, name, value):
     (header if name == "gain" else header["gain"])[name] = value
 
     refuses(put_together(header, parts, version=2), tmp_path, HeaderError, "expected ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("norm", None),
+        ("norm", 8),
+        ("norm", {}),
+        ("bits", 5),
+        ("bits", 8.0),
+        ("bits", 0),
+        ("bits", 16),
+        ("bits", None),
+        ("least", "0"),
+        ("least", -9.0),
+        ("least", 1e9),
+        ("most", float("nan")),
+        ("most", 0),
+        ("most", True),
+    ],
+)
+def test_norms_that_make_no_sense_in_a_file(tmp_path, name, value):
+    header, parts = take_apart(bytes(serialize_index(filled("l2", "auto-norm", n=40))))
+    assert header["norm"]["bits"] == 8
+    (header if name == "norm" else header["norm"])[name] = value
+
+    refuses(put_together(header, parts, version=3), tmp_path, HeaderError, "expected ")
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -536,10 +563,10 @@ def test_a_file_with_something_behind_it(tmp_path, more):
     refuses(example() + more, tmp_path, HeaderError, "bytes after the header, got .*: something was appended")
 
 
-@pytest.mark.parametrize("version", [0, 3, 2**32 - 1])
+@pytest.mark.parametrize("version", [0, 4, 2**32 - 1])
 def test_another_version(tmp_path, version):
     header, parts = take_apart(example())
-    message = f"expected format version 1 or 2, got {version}"
+    message = f"expected format version 1 to 3, got {version}"
     refuses(put_together(header, parts, version=version), tmp_path, VersionError, message)
 
 

@@ -81,21 +81,27 @@ def test_gains_use_the_sixteen_values_of_their_nibble(metric, kind):
     assert np.isin(gains, [1, 15]).mean() < (0.25 if index.model.codec.stages else 0.03)  # few rows for centroids
 
 
-@pytest.mark.parametrize("kind", ["auto-2", "lplr-4", "nq-4"])
-def test_norms_use_the_range_of_their_two_bytes(kind):
+@pytest.mark.parametrize(("kind", "bits"), [("auto-2", 16), ("lplr-4", 16), ("nq-4", 16), ("auto-norm", 8)])
+def test_norms_are_those_of_reconstructions_with_their_gains(kind, bits):
     index = trained("l2", kind)
 
-    halves = index.sa_encode(rows(3000))[:, -2:].copy().view("<f2")[:, 0].astype(float)
+    codes = index.sa_encode(rows(3000))
 
-    assert np.abs(halves).max() < 100
-    assert 0.3 < halves.std() < 3
+    norm, stored = index.model.norm, codes[:, -bits // 8 :].copy().view(f"<u{bits // 8}")[:, 0]
+    lengths = np.linalg.norm(index.sa_decode(codes).astype(float), axis=1)
+    assert norm.bits == bits
+    assert norm.unit == pytest.approx(np.mean(lengths**2), rel=0.05)
+    off = np.abs(np.sqrt(norm.unit + norm.values[stored]) / lengths - 1)
+    assert np.quantile(off, 0.99) < (0.01 if bits == 8 else 1e-3)
+    assert off.max() < 0.2
+    assert len(np.unique(stored)) > 100
 
 
 def test_the_published_methods_are_not_centred_and_have_no_gain():
     for kind in ("lplr-4", "lsvd-8", "dsvd-5", "nq-1"):
         model = trained("ip", kind).model
         assert not model.mu.any()
-        assert (model.gain.bits, model.norm_unit) == (0, 0)
+        assert (model.gain.bits, model.norm.bits) == (0, 0)
 
 
 @pytest.mark.parametrize("kind", ["lplr-4", "lsvd-8", "dsvd-5"])
@@ -142,9 +148,9 @@ def test_the_randomized_basis_serves_as_well():
     def missed(model):
         return np.linalg.norm(x - model.decode(model.encode(x)))
 
-    randomized = missed(train_auto(x, 2, norms=False, seed=0))
+    randomized = missed(train_auto(x, 2, l2=False, seed=0))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(basis, "_OVERSAMPLE", 300)
-        exact = missed(train_auto(x, 2, norms=False, seed=0))
+        exact = missed(train_auto(x, 2, l2=False, seed=0))
 
     assert randomized < 1.01 * exact

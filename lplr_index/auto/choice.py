@@ -12,6 +12,7 @@ from lplr_index.arrays import FloatMatrix
 from lplr_index.auto.metrics import Metrics
 from lplr_index.auto.recipe import Fit, Recipe, fit
 from lplr_index.basis import right_inverse
+from lplr_index.norms import Norm
 from lplr_index.products import Product
 from lplr_index.threads import available, by_rows, run
 
@@ -63,9 +64,9 @@ class HeldOut:
     queries : ndarray of shape (nq, d), float32, or None
         The user's.
     nbytes : int
-        Bytes of a row's code.
+        Bytes of a row, scalars included.
     l2 : bool
-        Whether neighbours are those of least distance, or of largest inner product.
+        Whether neighbours are those of least distance, and rows store norms, or of largest inner product.
     seed : int
         Of the cut and of training.
     """
@@ -84,11 +85,11 @@ class HeldOut:
             self._queries.append(np.ascontiguousarray(asked))
         self._metrics = Metrics(self._A, known, nbytes, seed)
         self._fits: dict[tuple[float, float], Fit] = {}  # by what makes the metric
-        self._exact = self._found(self._base, [np.ones(len(self._base))])[0]
+        self._exact = self._found(self._base, [np.ones(len(self._base))], [self._lengths**2])[0]
 
     def carries(self, stages: int) -> bool:
         """Whether rows are enough to train centroids on, and bytes to hold so many."""
-        return len(self._A) >= 256 * _ROWS_OF_A_CENTROID and self._nbytes >= stages + 2
+        return len(self._A) >= 256 * _ROWS_OF_A_CENTROID and self._nbytes - self._norm_bytes(PLAIN) >= stages + 2
 
     def trial(self, recipe: Recipe) -> Trial:
         """Fit by a recipe and measure it, with the best of the gain powers for rows as queries."""
@@ -98,12 +99,14 @@ class HeldOut:
         """Fit by a recipe and measure it, with each of the gain powers."""
         metric = recipe.power, recipe.query_share
         before = self._fits.get(metric, next(iter(self._fits.values()), None))
-        found = self._fits[metric] = fit(self._A, self._metrics(recipe), recipe, self._nbytes, self._seed, before)
-        hats, norms = self._reconstruct(found)
+        nbytes = self._nbytes - self._norm_bytes(recipe)
+        found = self._fits[metric] = fit(self._A, self._metrics(recipe), recipe, nbytes, self._seed, before)
+        hats, lengths = self._reconstruct(found)
         powers = _GAIN_POWERS if recipe.gain_bits else (0.0,)
-        gains = [(self._lengths / np.maximum(norms, _LEAST)) ** power for power in powers]
+        gains = [(self._lengths / np.maximum(lengths, _LEAST)) ** power for power in powers]
+        stored = [Norm.fit(lengths * gain, recipe.norm_bits).rounded(lengths * gain) for gain in gains]
         trials = []
-        for power, each in zip(powers, self._found(hats, gains), strict=True):
+        for power, each in zip(powers, self._found(hats, gains, stored), strict=True):
             recalls = [_recall(*pair) for pair in zip(self._exact, each, strict=True)]
             trials.append(Trial(replace(recipe, gain_power=power), recalls[0], recalls[-1]))
         return trials
@@ -121,12 +124,17 @@ class HeldOut:
         hats = by_rows(reconstruct, self._base, 1024)
         return hats, np.sqrt(np.square(hats, dtype=np.float64).sum(axis=1))
 
-    def _found(self, rows: FloatMatrix, gains: list[npt.NDArray[np.float64]]) -> list[list[npt.NDArray[np.int64]]]:
-        """For each of the gains, the numbers (nq, 20) of the best rows for each set of queries, in no order."""
+    def _norm_bytes(self, recipe: Recipe) -> int:
+        """Bytes of a row's norm."""
+        return recipe.norm_bits // 8 if self._l2 else 0
+
+    def _found(
+        self, rows: FloatMatrix, gains: list[npt.NDArray[np.float64]], norms: list[npt.NDArray[np.float64]]
+    ) -> list[list[npt.NDArray[np.int64]]]:
+        """For each of the gains and norms, the numbers (nq, 20) of the best rows for each set of queries, unordered."""
         table, most = Product(np.ascontiguousarray(rows.T)), min(_NEIGHBOURS, len(rows))
-        lengths = np.square(rows, dtype=np.float64).sum(axis=1)
         factors = [gain.astype(np.float32) for gain in gains]
-        offsets = [(lengths * gain**2).astype(np.float32) / 2 if self._l2 else np.float32(0) for gain in gains]
+        offsets = [norm.astype(np.float32) / 2 if self._l2 else np.float32(0) for norm in norms]
 
         def best(xq: FloatMatrix, first: int | None) -> npt.NDArray[np.int64]:
             scores, found = table(xq), np.empty((len(xq), len(gains), most), np.int64)
@@ -148,8 +156,9 @@ class HeldOut:
 def choose(x: FloatMatrix, queries: FloatMatrix | None, nbytes: int, *, l2: bool, seed: int) -> Recipe:
     """The recipe of best recall on held-out rows of the sample x (n, d).
 
-    One choice after the other: centroid bytes, then the power of the metric. With queries (nq, d) of the user's own,
-    then how much of the metric is theirs, by their recall, which must cost rows as queries next to nothing.
+    One choice after the other: centroid bytes, then the power of the metric, then under L2 the bytes of norms. With
+    queries (nq, d) of the user's own, then how much of the metric is theirs, by their recall, which must cost rows as
+    queries next to nothing.
     """
     if len(x) < _FEWEST:
         return PLAIN
@@ -161,6 +170,8 @@ def choose(x: FloatMatrix, queries: FloatMatrix | None, nbytes: int, *, l2: bool
     lower = [power for power in (PLAIN.power, *_POWERS) if power < best.recipe.power]
     if best.recipe.stages > _FEW_STAGES and lower:  # what centroids take, weighs less
         best = _with_power(held, best, [max(lower)])
+    if l2:
+        best = max([best, held.trial(replace(best.recipe, norm_bits=8))], key=lambda one: one.recall)
     return best.recipe if queries is None else _with_queries(held, best).recipe
 
 

@@ -58,6 +58,8 @@ class Recipe:
         0, 4 or 8.
     gain_power : float
         See ``gains.Gain``.
+    norm_bits : int
+        8 or 16, under L2: see ``norms.Norm``.
     rounds : int
         Turns of encoding and fitting of the books; more for chains of a few groups.
     window : int
@@ -76,6 +78,7 @@ class Recipe:
     stages: int = 1
     gain_bits: int = 4
     gain_power: float = 0.75
+    norm_bits: int = 16
     rounds: int = 4
     window: int = 8
     mixed: bool = True
@@ -141,7 +144,9 @@ def fit(
     weighed = by_rows(Product(as_half(metric)), A)
     rows = A if recipe.refit else None
     del A  # as large as the sample
-    same = before is not None and recipe == replace(before.recipe, stages=recipe.stages, gain_power=recipe.gain_power)
+    same = before is not None and recipe == replace(
+        before.recipe, stages=recipe.stages, gain_power=recipe.gain_power, norm_bits=recipe.norm_bits
+    )
     grown = grow_stages(weighed, recipe.stages, seed, before.grown if before and same else None)
     centroids = refit_stages(weighed, grown)
     rest = by_rows(centroids.left, weighed)

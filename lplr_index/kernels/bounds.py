@@ -266,22 +266,28 @@ class _Bounds:
         b = self.b
         out = cgutils.alloca_once(b, _FLOATS)
         b.store(self.emit.const(_FLOATS, 0.0), out)
-        with b.if_then(b.icmp_signed(">=", self.at["norm_at"], self.int64(0))):
-            offset = b.add(self.at["norm_at"], self.int64(16 * eighth))
-            raw = self.emit.load(self.at["codes"], offset, vectors.numbers(16, 8))
-            b.store(b.fmul(self.emit.halves_to_floats(raw), self.emit.splat(self.at["norm_unit"], _FLOATS)), out)
+        for bits in (8, 16):
+            with b.if_then(b.icmp_signed("==", self.at["norm_bits"], self.int64(bits))):
+                offset = b.add(self.at["norm_at"], self.int64(bits * eighth))
+                codes = self.emit.load(self.at["codes"], offset, vectors.numbers(bits, 8))
+                found = ir.Constant(_FLOATS, ir.Undefined)
+                for lane in range(8):
+                    place = ir.Constant(ir.IntType(32), lane)
+                    code = b.zext(b.extract_element(codes, place), ir.IntType(64))
+                    found = b.insert_element(found, b.load(b.gep(self.at["norms"], [code])), place)
+                b.store(found, out)
         return b.load(out)
 
 
 @intrinsic(prefer_literal=True)
 def _vector_bounds(
-    typingctx: Any, simd: Any, tile: Any, blocks: Any, at: Any, layout: Any, segments: Any, queries: Any, q: Any,
-    stage_tables: Any, sums: Any, masks: Any,
+    typingctx: Any, simd: Any, tile: Any, blocks: Any, at: Any, layout: Any, levels: Any, segments: Any, queries: Any,
+    q: Any, stage_tables: Any, sums: Any, masks: Any,
 ) -> Any:  # fmt: skip
     """``block_bounds`` with the byte shuffles of an instruction set."""
     number, real = types.intp, ir.FloatType()
     arguments = (
-        simd, tile, blocks, number, layout, segments, queries, number, stage_tables, sums, masks
+        simd, tile, blocks, number, layout, levels, segments, queries, number, stage_tables, sums, masks
     )  # fmt: skip
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -303,38 +309,39 @@ def _vector_bounds(
         def is_not(value: Any, other: int) -> Any:
             return builder.icmp_signed("!=", value, ir.Constant(value.type, other))
 
-        nibbles, stages, gain_bits, gain_at, norm_at = (
-            field(4, name)[1] for name in ("nibbles", "stages", "gain_bits", "gain_at", "norm_at")
+        nibbles, stages, gain_bits, gain_at, norm_bits = (
+            field(4, name)[1] for name in ("nibbles", "stages", "gain_bits", "gain_at", "norm_bits")
         )
-        query, zero = args[7], ir.Constant(args[3].type, 0)
+        query, zero = args[8], ir.Constant(args[3].type, 0)
         plain = builder.not_(builder.or_(builder.icmp_signed("==", gain_bits, ir.Constant(gain_bits.type, 8)),
-                                         builder.icmp_signed(">=", norm_at, zero)))  # fmt: skip
+                                         is_not(norm_bits, 0)))  # fmt: skip
         stride = times(nibbles, 16)
-        codes, ends = start(blocks, args[2], args[3]), field(5, "ends")
+        codes, ends = start(blocks, args[2], args[3]), field(6, "ends")
         pointers = {
             "codes": codes,
             "nibbles": nibbles,
             "segments": builder.extract_value(context.make_array(ends[0])(context, builder, ends[1]).shape, 0),
-            "ends": part(5, "ends", zero),
-            "doublings": part(5, "doublings", zero),
+            "ends": part(6, "ends", zero),
+            "doublings": part(6, "doublings", zero),
             "stages": stages,
             "stride": stride,
-            "tables": part(6, "deficits", builder.mul(query, stride)),
-            "stage_tables": start(stage_tables, args[8], builder.mul(query, times(stages, 256))),
-            "one_stage_tables": part(6, "stage_deficits", builder.mul(query, times(stages, 256))),
-            "stage_doublings": builder.load(part(6, "stage_doublings", query)),
-            "limits": part(6, "limits", times(query, 32)),
-            "affine": part(6, "affine", times(query, 3)),
+            "tables": part(7, "deficits", builder.mul(query, stride)),
+            "stage_tables": start(stage_tables, args[9], builder.mul(query, times(stages, 256))),
+            "one_stage_tables": part(7, "stage_deficits", builder.mul(query, times(stages, 256))),
+            "stage_doublings": builder.load(part(7, "stage_doublings", query)),
+            "limits": part(7, "limits", times(query, 32)),
+            "affine": part(7, "affine", times(query, 3)),
             "plain": builder.zext(plain, ir.IntType(64)),
             "ahead": field(4, "ahead")[1],
             "gains_at": builder.select(is_not(gain_bits, 0), gain_at, zero),
             "gain_bits": gain_bits,
-            "norm_at": norm_at,
+            "norm_bits": norm_bits,
+            "norm_at": field(4, "norm_at")[1],
+            "norms": part(5, "norms", zero),
             "gain_least": builder.fptrunc(field(4, "gain_least")[1], real),
             "gain_step": builder.fptrunc(field(4, "gain_step")[1], real),
-            "norm_unit": builder.fptrunc(field(4, "norm_unit")[1], real),
-            "sums": start(sums, args[9], zero),
-            "masks": start(masks, args[10], zero),
+            "sums": start(sums, args[10], zero),
+            "masks": start(masks, args[11], zero),
         }
         body = _Bounds(builder, simd.literal_value, tile.literal_value, pointers)
         if tile.literal_value > 1:
@@ -371,7 +378,9 @@ def _block_bounds(
             simd: Any, tile: Any, blocks: Any, at: Any, layout: Any, levels: Any, segments: Any, queries: Any, q: Any,
             stage_tables: Any, sums: Any, masks: Any,
         ) -> Any:  # fmt: skip
-            return _vector_bounds(simd, tile, blocks, at, layout, segments, queries, q, stage_tables, sums, masks)
+            return _vector_bounds(
+                simd, tile, blocks, at, layout, levels, segments, queries, q, stage_tables, sums, masks
+            )
 
         return vector
 

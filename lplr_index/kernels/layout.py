@@ -3,7 +3,7 @@
 One block, ``nibbles`` columns of 16 bytes, then the stages, each a byte a row, and the row scalars::
 
     column 0            column 1            ...   stage 0      ...   gains        norms
-    16 bytes            16 bytes                  32 x uint8         32 x uint8   32 x float16
+    16 bytes            16 bytes                  32 x uint8         32 x uint8   32 x uint8, in older files uint16
     byte j: low nibble = row ORDER[j], high nibble = row ORDER[j] + 16
 
 ``ORDER`` = 0 8 1 9 2 10 ... lets even bytes hold rows 0-7 and odd bytes rows 8-15, so that 16-bit sums come out in
@@ -37,8 +37,8 @@ class Layout(NamedTuple):
     gain_at: int  # of 8 bits, the run of them; of 4 bits, their column
     gain_least: float  # code 0 is a gain of 0, and c >= 1 is least + step * c; of 8 bits, least is 0
     gain_step: float
+    norm_bits: int  # 0 where there is none
     norm_at: int
-    norm_unit: float
 
 
 class Levels(NamedTuple):
@@ -46,7 +46,7 @@ class Levels(NamedTuple):
 
     fields: Any  # (fields, 5) int32: split column, nibble, shift in it, mask, shift in the code
     split: Any  # (splits, 256) float32: the levels of those columns, by code
-    halves: Any  # (65536,) float32: the value of every float16
+    norms: Any  # (2^norm_bits,) float32: squared norms less the usual one, by code
 
 
 class Segments(NamedTuple):
@@ -69,7 +69,7 @@ class Queries(NamedTuple):
     stages: Any  # (nq, stages, 256) float32
     split: Any  # (nq, splits) float32: y in the columns whose code spans several nibbles
     base: Any  # (nq,) float64: <q, mu>
-    norm: Any  # (nq,) float64: under L2, |q|^2 and one norm_unit, which stored norms are counted from; else 0
+    norm: Any  # (nq,) float64: under L2, |q|^2 and the usual squared norm, which stored ones are counted from; else 0
 
 
 @njit(nogil=True)
@@ -79,9 +79,12 @@ def place(row: int) -> int:
 
 
 @njit(nogil=True)
-def half_at(blocks: Any, at: int, halves: Any) -> Any:
-    """The float16 at byte ``at``, little-endian, by the value of every one (65536,)."""
-    return halves[np.int64(blocks[at]) | np.int64(blocks[at + 1]) << 8]
+def norm_of(blocks: Any, at: int, row: int, layout: Layout, norms: Any) -> Any:
+    """The squared norm of a row of the block at byte ``at``, of those that codes stand for; two bytes low one first."""
+    if layout.norm_bits == 8:
+        return norms[np.int64(blocks[at + layout.norm_at + row])]
+    place = at + layout.norm_at + 2 * row
+    return norms[np.int64(blocks[place]) | np.int64(blocks[place + 1]) << 8]
 
 
 @njit(nogil=True)
@@ -109,7 +112,7 @@ def tile_stages(stage_deficits: Any, doublings: Any, tile: int) -> Any:
 
 
 @njit(nogil=True)
-def bound_of(deficit: Any, blocks: Any, at: int, row: int, layout: Layout, halves: Any, affine: Any, q: int) -> Any:
+def bound_of(deficit: Any, blocks: Any, at: int, row: int, layout: Layout, norms: Any, affine: Any, q: int) -> Any:
     """The float32 bound of a row with this sum of deficits, in the roundings of the vectors of ``bounds.py``."""
     bound = np.float32(deficit) * affine[q, 0] + affine[q, 1]
     if layout.gain_bits == 8:
@@ -118,6 +121,6 @@ def bound_of(deficit: Any, blocks: Any, at: int, row: int, layout: Layout, halve
         code = gain_at(blocks, at, row, layout)
         gain = np.float32(layout.gain_least) + np.float32(code) * np.float32(layout.gain_step)
         bound *= gain if code else np.float32(0)
-    if layout.norm_at >= 0:
-        bound -= half_at(blocks, at + layout.norm_at + 2 * row, halves) * np.float32(layout.norm_unit)
+    if layout.norm_bits:
+        bound -= norm_of(blocks, at, row, layout, norms)
     return bound

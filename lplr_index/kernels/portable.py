@@ -40,7 +40,7 @@ def portable_bounds(
     stage_tables: Any, sums: Any, masks: Any,
 ) -> Any:  # fmt: skip
     """What ``bounds.block_bounds`` says, without vectors."""
-    plain = layout.gain_bits != 8 and layout.norm_at < 0
+    plain = layout.gain_bits != 8 and layout.norm_bits == 0
     total, every = np.empty(BLOCK, np.int64), np.uint32(0)
     for t in range(tile):
         _sum_of_columns(blocks, at, segments, queries.deficits[q + t], total)
@@ -59,7 +59,7 @@ def portable_bounds(
                 fine = total[r] <= (np.int64(high) << 8 | np.int64(low))
             else:
                 fine = (
-                    bound_of(total[r], blocks, at, r, layout, levels.halves, queries.affine, q + t)
+                    bound_of(total[r], blocks, at, r, layout, levels.norms, queries.affine, q + t)
                     >= queries.affine[q + t, 2]
                 )
             if fine:

@@ -30,7 +30,7 @@ from lplr_index.kernels.layout import (
     Segments,
     bound_of,
     gain_at,
-    half_at,
+    norm_of,
     place,
     tile_stages,
 )
@@ -54,12 +54,12 @@ def _lowest_bit(typingctx: Any, mask: Any) -> Any:
 
 @njit(nogil=True)
 def _exact_keys(
-    rows: Any, blocks: Any, layout: Layout, fields: Any, levels: Any, halves: Any, q: int, exact: Any, stages: Any,
+    rows: Any, blocks: Any, layout: Layout, fields: Any, levels: Any, norms: Any, q: int, exact: Any, stages: Any,
     split: Any, base: Any, norm: Any, keys: Any,
 ) -> None:  # fmt: skip
     """The ``keys`` (n,) of ``rows`` (n,) of the blocks: the float32 score, or minus the float32 squared distance.
 
-    ``fields``, ``levels`` and ``halves`` are what ``Levels`` holds, the arrays after ``q`` are of ``Queries``:
+    ``fields``, ``levels`` and ``norms`` are what ``Levels`` holds, the arrays after ``q`` are of ``Queries``:
     numba counts references whenever an array is taken from a tuple or handed to a function; a row costs half of that.
     """
     me = np.uint64(q)
@@ -97,8 +97,8 @@ def _exact_keys(
             gain = gain_at(blocks, at, row, layout)
             score *= layout.gain_least + layout.gain_step * np.float64(gain) if gain else 0.0
         keys[i] = np.float32(score)
-        if layout.norm_at >= 0:
-            stored = np.float64(half_at(blocks, at + layout.norm_at + 2 * row, halves)) * layout.norm_unit
+        if layout.norm_bits:
+            stored = np.float64(norm_of(blocks, at, row, layout, norms))
             keys[i] = -np.float32(max(0.0, norm[q] + stored - 2.0 * score))
 
 
@@ -144,12 +144,12 @@ def _share(shared: Any, keys: Any, layout: Layout, queries: Queries, q: int, est
 
 @njit(nogil=True)
 def _estimated_keys(
-    rows: Any, deficits: Any, blocks: Any, layout: Layout, halves: Any, q: int, affine: Any, keys: Any
+    rows: Any, deficits: Any, blocks: Any, layout: Layout, norms: Any, q: int, affine: Any, keys: Any
 ) -> None:  # fmt: skip
     """What ``deficits`` (n,) tell of the ``keys`` (n,) of ``rows`` (n,)."""
     for i in range(rows.shape[0]):
         row, at = rows[i] % BLOCK, rows[i] // BLOCK * layout.block_bytes
-        keys[i] = bound_of(deficits[i], blocks, at, row, layout, halves, affine, q)
+        keys[i] = bound_of(deficits[i], blocks, at, row, layout, norms, affine, q)
 
 
 @njit(nogil=True)
@@ -163,10 +163,10 @@ def _settle(
     """
     keys = np.empty(rows.shape[0], np.float32)
     if estimate:
-        _estimated_keys(rows, deficits, blocks, layout, levels.halves, q, queries.affine, keys)
+        _estimated_keys(rows, deficits, blocks, layout, levels.norms, q, queries.affine, keys)
     else:
         _exact_keys(
-            rows, blocks, layout, levels.fields, levels.split, levels.halves, q, queries.exact, queries.stages,
+            rows, blocks, layout, levels.fields, levels.split, levels.norms, q, queries.exact, queries.stages,
             queries.split, queries.base, queries.norm, keys,
         )  # fmt: skip
     for i in range(rows.shape[0]):

@@ -102,17 +102,6 @@ class Vectors:
         high = self.builder.lshr(self.builder.bitcast(codes, words), self.const(words, 4))
         return self.builder.and_(codes, low), self.builder.and_(self.builder.bitcast(high, codes.type), low)
 
-    def halves_to_floats(self, words: Any) -> Any:
-        """The floats of eight float16, given by their bits; CPUs without an instruction for it are spared a call."""
-        b, kind = self.builder, numbers(32, words.type.count)
-        bits, floats = b.zext(words, kind), ir.VectorType(ir.FloatType(), words.type.count)
-        moved = b.shl(b.and_(bits, self.const(kind, 0x7FFF)), self.const(kind, 13))
-        usual = b.fmul(b.bitcast(moved, floats), self.const(floats, 2.0**112))  # exponents are counted from elsewhere
-        endless = b.icmp_unsigned(">=", moved, self.const(kind, 0x7C00 << 13))  # and those that are not a number
-        value = b.select(endless, b.or_(moved, self.const(kind, 0x7F800000)), b.bitcast(usual, kind))
-        sign = b.shl(b.and_(bits, self.const(kind, 0x8000)), self.const(kind, 16))
-        return b.bitcast(b.or_(value, sign), floats)
-
     def prefetch(self, pointer: Any, offset: Any) -> None:
         """Ask for the memory there."""
         void, byte, number = ir.VoidType(), ir.IntType(8).as_pointer(), ir.IntType(32)

@@ -35,6 +35,7 @@ def indexes():
         "auto-l2-ids": IndexLPLR(D, 4.0, "l2"),
         "auto-scalar-ip": IndexLPLR(D, 7.0, "ip"),
         "auto-stages-l2": with_recipe("l2", Recipe(stages=2)),
+        "auto-norm-byte-l2": with_recipe("l2", Recipe(stages=1, norm_bits=8)),
         "auto-stages-gain-cosine": with_recipe("cosine", Recipe(stages=1, gain_bits=8)),
         "auto-no-gain-ip": with_recipe("ip", Recipe(stages=4, gain_bits=0)),
         "residuals-cosine": IndexRefineLPLR(IndexLPLR(D, 2.0, "cosine"), refine_bits=2.0),
@@ -58,7 +59,7 @@ def with_recipe(metric, recipe):
     """Return an index of auto that was told how to train."""
     settings = IndexLPLR(D, 5.0, metric).settings
     x = as_rows(vectors(500, 1), D, cosine=metric == "cosine")[0]
-    model = train_auto(x, settings.code_bytes, norms=metric == "l2", seed=0, recipe=recipe)
+    model = train_auto(x, settings.code_size, l2=metric == "l2", seed=0, recipe=recipe)
     return IndexLPLR.restored(settings, model, None)
 
 
