@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from lplr_index import evaluation, training
+from lplr_index.arrays import unit_rows
 from lplr_index.errors import InputError
 from lplr_index.evaluation.machine import describe_machine
+from lplr_index.evaluation.spectrum import spectrum
 from lplr_index.evaluation.sweep import split_rows, sweep
 from lplr_index.settings import METHODS
 
@@ -96,6 +98,7 @@ def test_everyone_competes_on_the_same_rows(collection):
     assert (c.data, c.n, c.nt, c.nq, c.d, c.k, c.metric) == ("sines", 300, 300, 60, D_SWEEP, 10, "cosine")
     assert (c.seed, c.disjoint, c.threads, c.repeat) == (0, True, 1, 1)
     assert c.machine == describe_machine()
+    assert result.spectrum == spectrum(unit_rows(collection["x"][split_rows(600).train])[0])
 
 
 def test_without_faiss_ours_are_shown_and_faiss_is_named(collection, monkeypatch):

@@ -119,6 +119,18 @@ def test_json_comes_back_as_it_was(a_small_sweep, tmp_path):
     assert read_json(tmp_path / "sweep.json") == a_small_sweep
 
 
+def test_a_file_from_before_the_spectrum_is_read(a_small_sweep, tmp_path):
+    path = tmp_path / "sweep.json"
+    write_json(dataclasses.replace(a_small_sweep, spectrum=(0.75, 0.25)), path)
+    assert read_json(path).spectrum == (0.75, 0.25)
+
+    content = json.loads(path.read_text("utf-8"))
+    del content["spectrum"]
+    path.write_text(json.dumps(content), "utf-8")
+
+    assert read_json(path) == a_small_sweep
+
+
 def test_csv_holds_every_number_and_what_it_was_measured_on(a_small_sweep, tmp_path):
     write_csv(a_small_sweep, tmp_path / "sweep.csv")
     with (tmp_path / "sweep.csv").open(newline="", encoding="utf-8") as stream:

@@ -18,6 +18,8 @@ from lplr_index.evaluation.metrics import (
     weighted_f1,
 )
 from lplr_index.evaluation.plot import save_plot
+from lplr_index.evaluation.recommendation import recommend
+from lplr_index.evaluation.spectrum import describe_spectrum, spectrum
 from lplr_index.evaluation.sweep import Conditions, SweepResult, split_rows, sweep
 from lplr_index.evaluation.table import best_at_bytes, read_json, render, write_csv, write_json
 from lplr_index.evaluation.task import Task
@@ -33,6 +35,7 @@ __all__ = [
     "accuracy",
     "best_at_bytes",
     "contenders",
+    "describe_spectrum",
     "evaluate",
     "exact_knn",
     "knn_vote",
@@ -40,10 +43,12 @@ __all__ = [
     "neighbour_overlap",
     "read_json",
     "recall_at_k",
+    "recommend",
     "relative_frobenius_error",
     "render",
     "save_plot",
     "score_ids",
+    "spectrum",
     "split_rows",
     "sweep",
     "weighted_f1",

@@ -28,7 +28,7 @@ _SETTINGS = {
 }
 
 
-class _Style(NamedTuple):
+class Style(NamedTuple):
     """Colours are those of Okabe and Ito, which people with any colour vision tell apart; markers differ too."""
 
     colour: str
@@ -37,19 +37,19 @@ class _Style(NamedTuple):
     width: float = 1.4
 
 
-_STYLES = {
-    f"{OURS}auto": _Style("#D55E00", "o", width=2.8),
-    f"{OURS}lplr": _Style("#777777", "v", "--"),
-    f"{OURS}lsvd": _Style("#777777", "^", "-."),
-    f"{OURS}dsvd": _Style("#AAAAAA", "<", ":"),
-    f"{OURS}nq": _Style("#AAAAAA", ">", "--"),
-    "faiss PQ": _Style("#56B4E9", "s"),
-    "faiss OPQ+PQ": _Style("#0072B2", "D"),
-    "faiss PQ fast scan": _Style("#CC79A7", "X"),
-    "faiss SQ": _Style("#E69F00", "P"),
-    "faiss RaBitQ": _Style("#009E73", "p"),
+STYLES = {
+    f"{OURS}auto": Style("#D55E00", "o", width=2.8),
+    f"{OURS}lplr": Style("#777777", "v", "--"),
+    f"{OURS}lsvd": Style("#777777", "^", "-."),
+    f"{OURS}dsvd": Style("#AAAAAA", "<", ":"),
+    f"{OURS}nq": Style("#AAAAAA", ">", "--"),
+    "faiss PQ": Style("#56B4E9", "s"),
+    "faiss OPQ+PQ": Style("#0072B2", "D"),
+    "faiss PQ fast scan": Style("#CC79A7", "X"),
+    "faiss SQ": Style("#E69F00", "P"),
+    "faiss RaBitQ": Style("#009E73", "p"),
 }
-_UNKNOWN = _Style("#000000", ".")
+UNKNOWN = Style("#000000", ".")
 
 
 def save_plot(result: SweepResult, stem: str | os.PathLike[str]) -> tuple[Path, Path]:
@@ -98,7 +98,7 @@ def save_plot(result: SweepResult, stem: str | os.PathLike[str]) -> tuple[Path, 
 
 def _families(reports: Sequence[Report]) -> dict[str, list[Report]]:
     """Return the reports by family, known families in the order of their styles, each from few bits to many."""
-    found: dict[str, list[Report]] = {family: [] for family in _STYLES}
+    found: dict[str, list[Report]] = {family: [] for family in STYLES}
     for each in reports:
         if each.family != EXACT:
             found.setdefault(each.family, []).append(each)
@@ -131,7 +131,7 @@ def _draw(figure: Any, result: SweepResult, families: dict[str, list[Report]]) -
 def _panel(axes: Any, families: dict[str, list[Report]], measure: str, title: str) -> None:
     for family, members in families.items():
         points = [(each.bits_per_coordinate, getattr(each, measure)) for each in members]
-        style = _STYLES.get(family, _UNKNOWN)
+        style = STYLES.get(family, UNKNOWN)
         axes.plot(
             [x for x, _ in points],
             [y for _, y in points],

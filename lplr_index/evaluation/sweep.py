@@ -17,6 +17,7 @@ from lplr_index.errors import InputError, LPLRError
 from lplr_index.evaluation.contenders import OURS, Contender, Skip, contenders
 from lplr_index.evaluation.machine import describe_machine
 from lplr_index.evaluation.measure import Report, measure
+from lplr_index.evaluation.spectrum import spectrum
 from lplr_index.evaluation.task import Task
 from lplr_index.settings import METHODS
 from lplr_index.threads import as_threads
@@ -75,11 +76,14 @@ class SweepResult:
         In the order they were measured.
     skipped : tuple of Skip
         Who is not shown, and why.
+    spectrum : tuple of float or None
+        See ``spectrum``, of the training rows; None in files from before it was measured.
     """
 
     conditions: Conditions
     reports: tuple[Report, ...]
     skipped: tuple[Skip, ...]
+    spectrum: tuple[float, ...] | None = None
 
 
 class Split(NamedTuple):
@@ -218,7 +222,7 @@ def sweep(
         repeat=repeat,
         machine=describe_machine(),
     )
-    return SweepResult(conditions, tuple(reports), tuple(skipped))
+    return SweepResult(conditions, tuple(reports), tuple(skipped), spectrum(task.xt))
 
 
 def _task(

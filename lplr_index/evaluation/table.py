@@ -114,10 +114,12 @@ def read_json(path: str | os.PathLike[str]) -> SweepResult:
         content = json.loads(Path(path).read_text("utf-8"))
         if content["format"] != _FORMAT or content["version"] != _VERSION:
             raise InputError(f"expected {_FORMAT} version {_VERSION} in {path}, got another format")
+        spectrum = content.get("spectrum")
         return SweepResult(
             Conditions(**content["conditions"]),
             tuple(Report(**each) for each in content["reports"]),
             tuple(Skip(**each) for each in content["skipped"]),
+            spectrum if spectrum is None else tuple(map(float, spectrum)),
         )
     except (OSError, ValueError, KeyError, TypeError) as err:
         if isinstance(err, InputError):
