@@ -61,6 +61,7 @@ FLOORS = {
     "building": 10,
     "compiling": 11,
     "evaluation": 11,
+    "reporting": 12,
     "__init__": 12,
     "cli": 13,
     "__main__": 14,

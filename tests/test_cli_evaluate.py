@@ -14,6 +14,7 @@ from lplr_index import IndexLPLR, read_index, write_vectors
 from lplr_index.cli import demo, evaluate
 from lplr_index.data import newsgroups
 from lplr_index.evaluation import read_json, sweep
+from lplr_index.reporting import render_page
 from lplr_index.vectors.base import draw_rows
 
 TIMES = {"train_s", "add_s", "search_s"}
@@ -82,6 +83,7 @@ def test_rows_of_a_larger_file_are_drawn_with_their_labels(folder, vectors, caps
 
 def test_the_table_is_shown_and_saved_with_the_plot(folder, capsys):
     pytest.importorskip("matplotlib")
+    pytest.importorskip("vl_convert")
 
     done = run(capsys, "evaluate", "x.npy", *OURS, "-o", "deep/report")
 
@@ -93,7 +95,9 @@ def test_the_table_is_shown_and_saved_with_the_plot(folder, capsys):
         "evaluation.json",
         "evaluation.png",
         "evaluation.svg",
+        "report.html",
     ]
+    assert Path("deep/report/report.html").read_text("utf-8") == render_page([read_json("deep/report/evaluation.json")])
     result = read_json("deep/report/evaluation.json")
     with Path("deep/report/evaluation.csv").open(newline="") as stream:
         lines = list(csv.DictReader(stream))
@@ -113,7 +117,7 @@ def test_faiss_stands_beside_ours_unless_it_is_not_wanted(folder, capsys):
 
 
 def test_without_the_optional_packages_what_is_missing_is_said(folder, capsys, monkeypatch):
-    without(monkeypatch, "matplotlib", "faiss", "rich")
+    without(monkeypatch, "matplotlib", "faiss", "rich", "vl_convert")
 
     done = run(capsys, "evaluate", "x.npy", "--bits", "1", "--methods", "auto", "-o", "report")
 
@@ -121,6 +125,7 @@ def test_without_the_optional_packages_what_is_missing_is_said(folder, capsys, m
     assert done.err.startswith(
         'warning: no plot: expected the package matplotlib, which pip install "lplr_index[eval]"'
     )
+    assert 'warning: no page: expected the package vl_convert, which pip install "lplr_index[report]"' in done.err
     assert "Not shown: faiss" in done.out
     assert sorted(files(folder / "report")) == ["evaluation.csv", "evaluation.json"]
 
@@ -155,6 +160,7 @@ def few_posts(monkeypatch):
 
 def test_the_demo_builds_searches_measures_and_saves(few_posts, tmp_path, capsys, monkeypatch):
     pytest.importorskip("matplotlib")
+    pytest.importorskip("vl_convert")
     monkeypatch.chdir(tmp_path)
     without(monkeypatch, "faiss")  # whose product quantizers take a minute to train
 
@@ -163,7 +169,7 @@ def test_the_demo_builds_searches_measures_and_saves(few_posts, tmp_path, capsys
     assert done.status == 0
     assert done.err == ""
     names = [f"newsgroups-{bits}-bits.lplr" for bits in ("0.5", "1", "2", "4")]
-    saved = [*names, *(f"evaluation.{suffix}" for suffix in ("csv", "json", "png", "svg"))]
+    saved = [*names, *(f"evaluation.{suffix}" for suffix in ("csv", "json", "png", "svg")), "report.html"]
     assert sorted(files(tmp_path / "demo_output")) == sorted(saved)
     for name in saved:
         assert f"saved demo_output/{name}" in done.out
@@ -184,7 +190,7 @@ def test_the_demo_builds_searches_measures_and_saves(few_posts, tmp_path, capsys
 
 
 def test_the_demo_as_a_document(few_posts, tmp_path, capsys, monkeypatch):
-    without(monkeypatch, "faiss", "matplotlib")
+    without(monkeypatch, "faiss", "matplotlib", "vl_convert")
 
     done = run(capsys, "demo", "--output", tmp_path / "here", "--json", "--quiet")
 

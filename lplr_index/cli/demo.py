@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lplr_index.atomic import check_writable
-from lplr_index.cli.evaluate import BITS, check_files, save, warn_of_no_plot
+from lplr_index.cli.evaluate import BITS, check_files, save, warn_of_no_pictures
 from lplr_index.cli.info import describe, in_words
 from lplr_index.cli.output import Terminal, output_folder
 from lplr_index.data import EmbeddedSet, newsgroups
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
         check_files(folder)
         for bits in BITS:
             check_writable(_path(folder, bits))
-        warn_of_no_plot(terminal)
+        warn_of_no_pictures(terminal)
         indexes = _build(posts, folder, terminal)
         searches = _search(posts, indexes[SHOWN_BITS], terminal)
         result, files = _measure(posts, folder, terminal)

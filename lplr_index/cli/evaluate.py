@@ -1,7 +1,8 @@
 """Measure recall, accuracy, bytes and times on your vectors, beside faiss.
 
 One half of the rows is trained on, the other is indexed, and every index is measured at the bytes it takes in a file.
-With -o the table goes to evaluation.csv and evaluation.json there, and a plot to evaluation.png and .svg.
+With -o the table goes to evaluation.csv and evaluation.json there, a plot to evaluation.png and .svg, and a page with
+all of it to report.html.
 Everything is held in memory: --rows says how many rows are drawn from a larger file.
 """
 
@@ -25,6 +26,7 @@ from lplr_index.cli.output import Terminal, output_folder
 from lplr_index.errors import InputError, MissingDependencyError, ZeroVectorWarning
 from lplr_index.evaluation import SweepResult, render, save_plot, sweep, write_csv, write_json
 from lplr_index.extras import require
+from lplr_index.reporting import check_installed, write_page
 from lplr_index.settings import METHODS
 from lplr_index.threads import as_threads
 from lplr_index.vectors import open_vectors
@@ -35,7 +37,7 @@ BITS = [0.5, 1.0, 2.0, 4.0]
 ROWS = 20_000
 MOST_QUERIES = 2_000
 MOST_BITS = 8
-STEM, TABLES, PLOTS = "evaluation", (".csv", ".json"), (".png", ".svg")
+STEM, TABLES, PLOTS, PAGE = "evaluation", (".csv", ".json"), (".png", ".svg"), "report.html"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_k(parser)
     add_seed(parser)
     parser.add_argument("--threads", metavar="N", type=int, default=1, help="threads for everything timed (1)")
-    parser.add_argument("-o", "--output", metavar="DIR", help="folder for the table and the plot")
+    parser.add_argument("-o", "--output", metavar="DIR", help="folder for the table, the plot and the page")
 
 
 def run(options: argparse.Namespace, terminal: Terminal) -> None:
@@ -68,7 +70,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
         with terminal.bars("indexes") as bars:
             data = _read(options, bars)
             if folder is not None:
-                warn_of_no_plot(terminal)
+                warn_of_no_pictures(terminal)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ZeroVectorWarning)  # the file's rows have been named once
                 result = sweep(
@@ -102,26 +104,30 @@ def check_files(folder: Path) -> None:
     WriteError
         If it cannot.
     """
-    for suffix in (*TABLES, *PLOTS):
-        check_writable(folder / f"{STEM}{suffix}")
+    for name in (*(f"{STEM}{suffix}" for suffix in (*TABLES, *PLOTS)), PAGE):
+        check_writable(folder / name)
 
 
-def warn_of_no_plot(terminal: Terminal) -> None:
+def warn_of_no_pictures(terminal: Terminal) -> None:
     """Say before the work if ``save`` will not draw."""
-    try:
-        require("matplotlib", "eval")
-    except MissingDependencyError as err:
-        terminal.warn(f"no plot: {err}")
+    for what, look in (("plot", lambda: require("matplotlib", "eval")), ("page", check_installed)):
+        try:
+            look()
+        except MissingDependencyError as err:
+            terminal.warn(f"no {what}: {err}")
 
 
 def save(result: SweepResult, folder: Path) -> list[str]:
-    """Write the table and, where matplotlib is installed, the plot; return the names of the files."""
+    """Write the table and, as far as what draws is installed, plot and page; return the names of the files."""
     stem = folder / STEM
     files = [Path(f"{stem}{suffix}") for suffix in TABLES]
     write_csv(result, files[0])
     write_json(result, files[1])
     with contextlib.suppress(MissingDependencyError):
         files += save_plot(result, stem)
+    with contextlib.suppress(MissingDependencyError):
+        write_page([result], folder / PAGE)
+        files.append(folder / PAGE)
     return [str(file) for file in files]
 
 
