@@ -24,7 +24,7 @@ from lplr_index.training import TRAIN_ROWS
 from lplr_index.vectors import open_vectors
 from lplr_index.vectors.base import VectorFile, draw_rows
 
-EXAMPLE = "lplr-index advise vectors.npy --recall 0.95\n  lplr-index advise vectors.npy --bytes 64"
+EXAMPLE = "lplr-index advise vectors.npy --recall 0.95"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from lplr_index.cli.evaluate import STEM
 from lplr_index.cli.output import Terminal, check_output
 from lplr_index.evaluation import read_json
-from lplr_index.reporting import check_installed, write_page
+from lplr_index.reporting import write_page
 
 EXAMPLE = "lplr-index report report/evaluation.json -o report.html"
 OUTPUT = "report.html"
@@ -31,7 +31,6 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
     files = [str(each / f"{STEM}.json" if each.is_dir() else each) for each in map(Path, options.results)]
     for file in files:
         check_output(options.output, file)
-    check_installed()
     results = [read_json(file) for file in files]
     write_page(results, options.output)
     nbytes = Path(options.output).stat().st_size

@@ -121,7 +121,9 @@ def read_json(path: str | os.PathLike[str]) -> SweepResult:
             tuple(Skip(**each) for each in content["skipped"]),
             spectrum if spectrum is None else tuple(map(float, spectrum)),
         )
-    except (OSError, ValueError, KeyError, TypeError) as err:
+    except OSError as err:
+        raise InputError(f"cannot read {path}: {err.strerror or err}") from err
+    except (ValueError, KeyError, TypeError) as err:
         if isinstance(err, InputError):
             raise
         raise InputError(f"expected a sweep as write_json writes it in {path}, got {err!r}") from err

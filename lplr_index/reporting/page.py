@@ -96,7 +96,7 @@ def render_page(results: Sequence[SweepResult]) -> str:
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     text: str = environment.from_string(_read("page.html.jinja")).render(
-        title=" and ".join(each["title"] for each in sections),
+        title=" and ".join(dict.fromkeys(each["title"] for each in sections)),
         sections=sections,
         series=series,
         colours=[(_mixed(each.colour, 0, _DARKER), _mixed(each.colour, 255, _LIGHTER)) for each in series],
