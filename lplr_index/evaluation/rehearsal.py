@@ -41,6 +41,7 @@ _BATCHES = 16  # of queries, whose scatter is the spread
 _STAGES = 2  # centroid bytes, where rows to train on are enough for them
 _ROWS_OF_STAGES = 2048
 _LEAST_CODE = 2  # bytes of a code beside its centroids
+_NORM = 1  # byte, under L2
 _FIRST_BITS, _LEAST_BITS, _MOST_BITS = 1.0, 0.125, 8.0
 _REFINEMENTS = 1
 _NEAR = 1.04  # sizes closer than this are not looked between
@@ -164,9 +165,10 @@ class Rehearsal:
     def _index(self, bits: float) -> IndexLPLR:
         """An index that is trained, without choosing a recipe, which is what takes long."""
         settings = IndexLPLR(self.d, bits, self.metric, seed=self._seed).settings
-        norms, nbytes = self.metric == "l2", settings.code_bytes
-        stages = max(0, min(_STAGES, nbytes - _LEAST_CODE)) if self.trained >= _ROWS_OF_STAGES else 0
-        model = train_auto(self._train, nbytes, norms=norms, seed=self._seed, recipe=Recipe(stages=stages))
+        l2, nbytes = self.metric == "l2", settings.code_size
+        stages = max(0, min(_STAGES, nbytes - _NORM * l2 - _LEAST_CODE)) if self.trained >= _ROWS_OF_STAGES else 0
+        recipe = Recipe(stages=stages, norm_bits=8 * _NORM)
+        model = train_auto(self._train, nbytes, l2=l2, seed=self._seed, recipe=recipe)
         return IndexLPLR.restored(settings, model, None)
 
     def _levels(self, parts: list[_Found]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
