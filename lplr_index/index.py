@@ -46,6 +46,7 @@ class IndexLPLR(Index):
         Dimension of the vectors.
     bits : float
         Bits per coordinate a row may cost, everything that grows with the rows included: floor(bits * d / 8) bytes.
+        Up to 8; below 8 dimensions up to what eight bytes a row are.
     metric : {"cosine", "ip", "l2"} or int
         Similarity; faiss's METRIC_INNER_PRODUCT and METRIC_L2 are understood. Cosine normalises rows and queries.
     method : {"auto", "lplr", "lsvd", "dsvd", "nq"}

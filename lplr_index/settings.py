@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 from dataclasses import dataclass, replace
+from typing import Any
 
 from lplr_index.arrays import as_integer
 from lplr_index.errors import InputError
@@ -11,7 +12,8 @@ from lplr_index.metric import parse_metric
 
 METHODS = ("auto", "lplr", "lsvd", "dsvd", "nq")
 MOST_DIMENSIONS = 1 << 16
-MOST_BITS = 8.0  # a coordinate
+MOST_BITS = 8.0  # a coordinate, where that is more than
+SMALL_ROW_BYTES = 8  # which a row may have at any dimension
 _GAIN_BYTES = 1  # of auto in files of format 1, beside the code
 _NORM_BYTES = 2  # under L2, of the published methods; of auto in files of formats 1 and 2, beside the code
 
@@ -57,13 +59,11 @@ class Settings:
         InputError
             If one is out of range, or the budget leaves no room for codes.
         """
-        d = as_integer(d, "d", least=1, most=MOST_DIMENSIONS)
+        d = _as_dimension(d)
         seed = as_integer(seed, "seed", most=2**63 - 1)
         if method not in METHODS:
             raise InputError(f"expected method to be one of {', '.join(METHODS)}, got {method!r}")
-        if isinstance(bits, bool) or not isinstance(bits, numbers.Real) or not 0 < bits <= MOST_BITS:
-            raise InputError(f"expected bits to be a number above 0, at most {MOST_BITS:g}, got {bits!r}")
-        bits = float(bits)
+        bits = as_bits(bits, d)
         norm = _NORM_BYTES if metric == "l2" else 0
         if method == "auto":
             if rank is not None or nbits is not None:
@@ -87,9 +87,10 @@ class Settings:
             If no arguments give them.
         """
         free = self.method == "auto"
+        d = _as_dimension(self.d)
         again = Settings.of(
-            self.d,
-            8.0,
+            d,
+            most_bits(d),
             parse_metric(self.metric),
             self.method,
             None if free else self.rank,
@@ -110,6 +111,34 @@ class Settings:
         return found
 
 
+def _as_dimension(d: Any) -> int:
+    return as_integer(d, "d", least=1, most=MOST_DIMENSIONS)
+
+
+def small_row_bits(d: int) -> float:
+    """Bits a coordinate of a row of ``SMALL_ROW_BYTES``: below that, what else is kept of a row weighs more."""
+    return 8 * SMALL_ROW_BYTES / d
+
+
+def most_bits(d: int) -> float:
+    """Bits a coordinate may cost: few coordinates may cost more, so that there is room for a row's scalars."""
+    return max(MOST_BITS, small_row_bits(d))
+
+
+def as_bits(bits: Any, d: int) -> float:
+    """Return ``bits`` as a float.
+
+    Raises
+    ------
+    InputError
+        If it is not a number above 0 and up to ``most_bits(d)``.
+    """
+    number = float(bits) if isinstance(bits, numbers.Real) and not isinstance(bits, bool) else 0.0
+    if not 0 < number <= most_bits(d):
+        raise InputError(f"expected bits to be a number above 0, at most {most_bits(d):g}, got {bits!r}")
+    return number
+
+
 def _budget(d: int, bits: float, scalars: int) -> int:
     """Bytes left for codes, floor(bits * d / 8) less the scalars."""
     left = int(bits * d / 8 + 1e-9) - scalars  # 8 * bytes / d is meant to give back the bytes
@@ -126,7 +155,7 @@ def _published(d: int, bits: float, method: str, rank: int | None, nbits: int | 
     if method == "nq":
         if rank not in (None, d):
             raise InputError(f"expected no rank for nq, which keeps all {d} columns, got {rank!r}")
-        nbits = nbits or 8 * _budget(d, bits, norm) // d
+        nbits = nbits or min(8, 8 * _budget(d, bits, norm) // d)
         if not nbits:
             raise InputError(f"expected at least 1 bit a coordinate for nq, scalars not counted, got {bits:g}")
         return d, nbits

@@ -40,12 +40,23 @@ def make(d=48, bits=2.0, metric="cosine", method="auto", rank=None, nbits=None, 
         ({"method": "nq", "bits": 3.0, "metric": "l2"}, {"rank": 48, "nbits": 2, "code_bytes": 12, "code_size": 14}),
         ({"method": "nq", "nbits": 8, "bits": 1.0}, {"nbits": 8, "code_size": 48}),
         ({"method": "nq", "rank": 48, "nbits": 1}, {"rank": 48}),
+        ({"method": "nq", "d": 2, "bits": 32.0}, {"nbits": 8, "code_size": 2}),
+        ({"d": 1, "bits": 64.0}, {"code_bytes": 8}),
+        ({"d": 2, "bits": 32.0, "metric": "l2"}, {"code_bytes": 6, "code_size": 8}),
+        ({"d": 2, "bits": 12.0, "metric": "l2"}, {"code_bytes": 1, "code_size": 3}),
     ],
 )
 def test_what_is_left_open_is_filled_in(asked, expected):
     settings = asdict(make(**asked))
 
     assert {key: settings[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize(("d", "most"), [(1, "64"), (7, "9.14286"), (8, "8"), (384, "8")])
+def test_a_row_of_any_dimension_may_have_eight_bytes(d, most):
+    assert make(d, 64 / d if d < 8 else 8.0).code_size == max(8, d)
+    with pytest.raises(InputError, match=f"at most {most}, got"):
+        make(d, 64 / d + 0.01 if d < 8 else 8.01)
 
 
 @given(
