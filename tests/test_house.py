@@ -14,7 +14,7 @@ from house import FLOORS, MODULES, NAMES, RULES, Module, Rule, below_package, ci
 
 ROOT = Path(__file__).parents[1]
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
-HEAVY = {"faiss", "h5py", "llvmlite", "matplotlib", "numba", "pyarrow", "rich", "scipy", "torch"}
+HEAVY = {"faiss", "h5py", "llvmlite", "matplotlib", "numba", "pyarrow", "rich", "scipy", "sklearn", "torch"}
 IMPORT_SECONDS = 0.5
 MACHINE_PATH = re.compile(r"(?<![\w.~})\]-])/(?:home|mnt|opt|root|tmp|Users|var|work)/\w")
 
@@ -48,6 +48,9 @@ OFFENDERS = [
     ("imports_are_light", "evaluation", "import faiss", "faiss is optional"),
     ("imports_are_light", "vectors", "try:\n    from h5py import File\nexcept ImportError: pass", "h5py is optional"),
     ("imports_are_light", "codecs", "def encode():\n    from numba import njit", "numba outside kernels"),
+    ("imports_are_light", "evaluation", "from sklearn.base import BaseEstimator", "sklearn is optional"),
+    ("imports_are_light", "evaluation", "from lplr_index.estimators import LPLRClassifier", "loads another package"),
+    ("imports_are_light", "estimators", "import faiss", "faiss is optional"),
     ("kernels_spell_their_flags", "kernels.scan", "@njit\ndef scan(): pass", "without nogil"),
     ("kernels_spell_their_flags", "kernels.scan", "@numba.njit(cache=True)\ndef scan(): pass", "without nogil"),
     ("kernels_spell_their_flags", "kernels.scan", "@njit(**FLAGS)\ndef scan(): pass", "without nogil"),
@@ -88,6 +91,7 @@ INNOCENT = [
         "evaluation",
         "import numpy\nif TYPE_CHECKING:\n    import faiss\ndef f():\n    import faiss",
     ),
+    ("imports_are_light", "estimators", "from sklearn.base import BaseEstimator"),
     ("kernels_spell_their_flags", "kernels.scan", "njit(nogil=True, cache=True, fastmath={'nsz', 'contract'})"),
     ("nothing_is_asserted_or_printed", "cli", "def say():\n    print()\n    print()"),
     ("raises_are_ours", "bits", "try: pass\nexcept OSError as err:\n    raise err\nexcept KeyError:\n    raise"),
@@ -95,6 +99,7 @@ INNOCENT = [
     ("raises_are_ours", "__init__", "def __getattr__(name):\n    raise AttributeError(name)"),
     ("rooms_are_small", "bits", "def pack():\n    '''Pack." + "\n" * 60 + "'''\n" + "    x = 1\n" * 59),
     ("names_say_something", "commonality", "A = L @ R"),
+    ("names_say_something", "estimators", "def fit(X, y): pass"),
     ("docstrings_are_there", "bits", "'''Bits.'''\ndef _pack(): pass\nclass _Bits:\n    def pack(self): pass"),
     ("docstrings_tell_the_signature", "bits", DOCUMENTED.format(x="x : ndarray of shape (n, d)")),
     ("docstrings_tell_shapes", "bits", DOCUMENTED.format(x="x : ndarray of shape (n, d)")),
