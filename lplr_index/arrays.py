@@ -29,12 +29,31 @@ def as_array(x: Any, *, name: str = "x") -> npt.NDArray[Any]:
     Raises
     ------
     InputError
-        If it is a list of rows of different lengths.
+        If it is a list of rows of different lengths, holds Python objects or masked values, or is a tensor that numpy
+        cannot read.
     """
+    if np.ma.is_masked(x):
+        raise InputError(f"expected {name} without masked values, got some")
     try:
-        return np.asarray(x)
-    except ValueError as err:
-        raise InputError(f"expected {name} to be an array of numbers, got rows of different lengths") from err
+        a = np.asarray(x)
+    except (ValueError, TypeError, RuntimeError) as err:  # tensors on a device or with a gradient raise the last two
+        lengths = "inhomogeneous" in str(err)
+        got = "rows of different lengths" if lengths else f"a {type(x).__name__} that numpy cannot read: {err}"
+        raise InputError(f"expected {name} to be an array of numbers, got {got}") from err
+    if a.dtype == object:
+        raise InputError(f"expected {name} to be an array of numbers, got dtype object{_of_what(x, a)}")
+    return a
+
+
+def _of_what(x: Any, a: npt.NDArray[Any]) -> str:
+    """Say what ``x`` was before it became an array ``a`` of objects, and what would make numbers of it."""
+    if hasattr(x, "toarray"):
+        return f" from sparse {type(x).__name__}: its toarray() holds numbers"
+    if a.ndim == 1 and len(a) and isinstance(a[0], (list, tuple, np.ndarray)):
+        return ", each row one of its own: np.stack makes them one array"
+    if hasattr(x, "columns"):
+        return f" from {type(x).__name__}: not all of its columns are plain numbers"
+    return "" if isinstance(x, np.ndarray) else f" from {type(x).__name__}"
 
 
 def as_vectors(x: Any, d: int | None = None, *, name: str = "x", first_row: int = 0) -> FloatMatrix:
@@ -58,9 +77,11 @@ def as_vectors(x: Any, d: int | None = None, *, name: str = "x", first_row: int 
     """
     a = as_array(x, name=name)
     if a.dtype.kind not in "fiub" or a.dtype.itemsize > 8:
-        raise InputError(f"expected {name} to hold float or integer numbers, got dtype {a.dtype}")
+        wide = ": float64 is the widest known" if a.dtype.kind == "f" else ""
+        raise InputError(f"expected {name} to hold float or integer numbers, got dtype {a.dtype}{wide}")
     if a.ndim != 2:
-        raise InputError(f"expected {name} of shape (n, {'d' if d is None else d}), got shape {a.shape}")
+        single = f": {name}[None] is one row" if a.ndim == 1 and len(a) else ""
+        raise InputError(f"expected {name} of shape (n, {'d' if d is None else d}), got shape {a.shape}{single}")
     if d is not None and a.shape[1] != d:
         raise InputError(f"expected {name} with {d} columns, got {a.shape[1]}")
     if a.shape[1] == 0:

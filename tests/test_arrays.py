@@ -74,10 +74,15 @@ def test_large_numbers_that_add_up_to_infinity_are_fine():
     ("x", "message"),
     [
         (np.zeros((2, 0)), r"expected x with at least one column, got shape \(2, 0\)"),
-        (np.zeros((2, 3), np.longdouble), "expected x to hold float or integer numbers, got dtype"),
+        (
+            np.zeros((2, 3), np.longdouble),
+            "got dtype .*: float64 is the widest known",
+        ),
+        (np.zeros(3), r"expected x of shape \(n, d\), got shape \(3,\): x\[None\] is one row"),
+        (np.zeros((1, 1, 1)), r"expected x of shape \(n, d\), got shape \(1, 1, 1\)$"),
         (np.zeros((2, 3), "M8[s]"), "expected x to hold float or integer numbers, got dtype datetime64"),
         (np.zeros((2, 3), [("a", "f4")]), "expected x to hold float or integer numbers, got dtype"),
-        ({}, "expected x to hold float or integer numbers, got dtype object"),
+        ({}, "expected x to be an array of numbers, got dtype object from dict"),
     ],
 )
 def test_what_is_no_matrix(x, message):
@@ -171,7 +176,7 @@ def test_ids_become_int64(ids):
         (3, None, r"expected ids to be a one-dimensional integer array, got int64 of shape \(\)"),
         ([True, False], None, "expected ids to be a one-dimensional integer array, got bool"),
         ([2**63], None, "expected ids that fit in int64, got 9223372036854775808"),
-        ([2**64], None, "expected ids to be a one-dimensional integer array, got object"),
+        ([2**64], None, "expected ids to be an array of numbers, got dtype object from list"),
         ([1, 2], 3, "expected 3 ids, got 2"),
         ("ab", None, "expected ids to be a one-dimensional integer array, got <U2"),
     ],
@@ -234,6 +239,48 @@ def test_rows_of_different_lengths_are_no_array():
         as_array([[1], [2, 3]])
     a = np.ones(3)
     assert as_array(a) is a
+
+
+class Tensor:
+    """What torch does with a tensor that is on a device, or has a gradient."""
+
+    def __init__(self, err):
+        self.err = err
+
+    def __array__(self, dtype=None, copy=None):
+        raise self.err
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, TypeError, ValueError])
+def test_what_a_tensor_advises_is_passed_on(kind):
+    with pytest.raises(InputError, match="got a Tensor that numpy cannot read: call cpu first"):
+        as_array(Tensor(kind("call cpu first")))
+
+
+def test_masked_values_are_no_numbers():
+    x = np.ma.masked_greater(np.arange(6.0).reshape(3, 2), 4)
+
+    with pytest.raises(InputError, match="expected x without masked values, got some"):
+        as_array(x)
+    np.testing.assert_array_equal(as_array(x[:2]), [[0, 1], [2, 3]])
+
+
+def test_a_message_tells_what_the_objects_were():
+    frame = pytest.importorskip("pandas").DataFrame
+    sparse = pytest.importorskip("scipy.sparse")
+    rows = np.empty(2, object)
+    rows[:] = [[1.0, 2.0], [3.0, 4.0]]
+    for x, told in [
+        (frame({"a": [1.0], "label": ["spam"]}), "from DataFrame: not all of its columns are plain numbers"),
+        (sparse.csr_matrix(np.eye(2)), r"from sparse csr_matrix: its toarray\(\) holds numbers"),
+        (rows, "each row one of its own: np.stack makes them one array"),
+        ((row for row in rows), "from generator"),
+        (None, "from NoneType"),
+        (np.full((1, 2), None), "got dtype object$"),
+    ]:
+        with pytest.raises(InputError, match=told):
+            as_vectors(x)
+    np.testing.assert_array_equal(as_vectors(frame({"a": [1.0], "b": [2]})), [[1, 2]])
 
 
 def test_some_rows_are_a_choice_in_order(rng):

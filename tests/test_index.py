@@ -708,7 +708,7 @@ BAD_ROWS = {
     "cube": (np.zeros((2, 2, 48)), r"expected x of shape \(n, .*\), got shape \(2, 2, 48\)"),
     "number": (3.0, r"expected .*, got"),
     "text": (np.array([["a"] * 48]), "expected x to hold float or integer numbers, got dtype <U1"),
-    "objects": (np.full((1, 48), None), "expected x to hold float or integer numbers, got dtype object"),
+    "objects": (np.full((1, 48), None), "expected x to be an array of numbers, got dtype object"),
     "complex": (np.zeros((1, 48), complex), "expected x to hold float or integer numbers, got dtype complex128"),
     "ragged": ([[1.0] * 48, [1.0]], "expected x to be an array of numbers, got rows of different lengths"),
     "none": (None, r"expected .*, got"),
@@ -781,7 +781,7 @@ BAD_CALLS = {
     "filter text": (lambda i: i.search(queries(), 1, filter="all"), "expected filter ids to be .*, got <U3"),
     "filter object": (
         lambda i: i.range_search(queries(), 1.0, filter=object()),
-        "expected filter ids to be .*, got object",
+        "expected filter to be an array of numbers, got dtype object from object",
     ),
     "filter ragged": (lambda i: i.search(queries(), 1, filter=[[1], [2, 3]]), "expected .*, got"),
     "params": (
