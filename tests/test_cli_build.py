@@ -157,11 +157,36 @@ def test_lists_are_read_from_arrays_and_lines(x):
     assert read_list("names.txt").tolist() == ["sci.space", "rec.autos"]
     assert read_numbers("ids.txt").tolist() == [3, -4]
     assert read_numbers("mask.npy").dtype == bool
-    for name in ("large.txt", "names.txt", "latin.txt", "objects.npy"):
+    for name in ("large.txt", "names.txt"):
         with pytest.raises(VectorFileError, match=f"cannot read {name}"):
             read_numbers(name)
+    with pytest.raises(VectorFileError, match=r"expected latin.txt to be .npy, or text in UTF-8 with one value a line"):
+        read_list("latin.txt")
+    with pytest.raises(VectorFileError, match=r"expected numbers or strings in objects.npy, got Python objects"):
+        read_list("objects.npy")
     with pytest.raises(VectorFileError, match=r"expected integers in halves.npy, got dtype float64"):
         read_numbers("halves.npy")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_list_from_a_spreadsheet_on_windows_is_the_same(x, end):
+    Path("marked.txt").write_bytes(("\ufeff" + end.join(["spam", "ham", ""])).encode("utf-8"))
+    Path("numbers.txt").write_bytes(("\ufeff" + end.join(["7", "8", ""])).encode("utf-8"))
+
+    assert read_list("marked.txt").tolist() == ["spam", "ham"]
+    assert read_numbers("numbers.txt").tolist() == [7, 8]
+
+
+def test_a_summary_compares_sizes_with_float32(x, capsys):
+    np.save("few.npy", x[:3])
+    np.save("many.npy", np.tile(x, (5, 1)))
+
+    assert " times larger than float32" in run(capsys, "build", "few.npy", "-o", "few.lplr").out
+    assert " times smaller than float32" in run(capsys, "build", "many.npy", "-o", "many.lplr").out
+    index = read_index("few.lplr")
+    index.reset()
+    write_index(index, "none.lplr")
+    assert "float32" not in run(capsys, "info", "none.lplr").out.splitlines()[0]
 
 
 def test_options_with_commas():

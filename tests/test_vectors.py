@@ -645,9 +645,9 @@ def test_paths_that_are_no_file(tmp_path, x):
     complaint("n" * 5000 + ".npy")
     write_vectors(tmp_path / "a.npy", x)
     (tmp_path / "a.npy").rename(tmp_path / "a.txt")
-    assert complaint(tmp_path / "a.txt").endswith("got .txt")
+    assert complaint(tmp_path / "a.txt").endswith("got .txt; numpy.save makes an .npy of any array")
     (tmp_path / "a").write_bytes(b"")
-    assert complaint(tmp_path / "a").endswith("got no suffix")
+    assert complaint(tmp_path / "a").endswith("got no suffix; numpy.save makes an .npy of any array")
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe.npy")
         assert "regular file" in complaint(tmp_path / "pipe.npy")
@@ -745,9 +745,10 @@ def test_parquet_that_is_damaged_in_the_middle_stays_an_error_there_and_readable
 
 def test_parquet_without_lists_of_numbers(tmp_path):
     pa = pytest.importorskip("pyarrow")
-    write_parquet(tmp_path / "a.parquet", {"id": [1, 2], "words": [["a"], ["b"]]})
-    assert complaint(tmp_path / "a.parquet").endswith("holds: none")
-    assert complaint(tmp_path / "a.parquet", "words").endswith("holds: none")
+    write_parquet(tmp_path / "a.parquet", {"c0": [1.0, 2.0], "words": [["a"], ["b"]]})
+    message = "to have a list of numbers in each row, got 2 columns of other things"
+    assert complaint(tmp_path / "a.parquet").endswith(message)
+    assert complaint(tmp_path / "a.parquet", "words").endswith(message)
     write_parquet(tmp_path / "a.parquet", {"emb": pa.array([], pa.list_(pa.float32()))})
     assert "no row" in complaint(tmp_path / "a.parquet")
 

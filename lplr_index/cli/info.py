@@ -68,10 +68,14 @@ def describe(index: AnyIndex, path: str) -> dict[str, Any]:
 
 def in_words(facts: dict[str, Any]) -> str:
     """Return the most of ``describe`` in one line."""
+    times = facts["compression"]
+    compared = f", {times:.1f} times smaller than float32"
+    if times < 1:  # few rows, which the model outweighs, or none
+        compared = f", {1 / times:.1f} times larger than float32" if times else ""
     return (
         f"{facts['file']}: {facts['rows']:,} rows of {facts['d']} in {facts['row_bytes']} bytes each "
         f"({facts['bits']:.2f} bits a coordinate, {facts['metric']}, {facts['method']}); "
-        f"{facts['file_bytes']:,} bytes, {facts['compression']:.1f} times smaller than float32"
+        f"{facts['file_bytes']:,} bytes{compared}"
     )
 
 

@@ -41,11 +41,25 @@ def read_list(path: str) -> npt.NDArray[Any]:
     with reading(file):
         if not file.exists():
             raise VectorFileError(f"no such file: {path}")
-        if file.suffix.lower() == ".npy":
-            # Mapped first: a header that lies about its length then allocates nothing.
-            values = np.array(np.load(file, mmap_mode="r", allow_pickle=False))
-        else:
-            values = np.array(file.read_text("utf-8").splitlines(), np.str_)
+        values = _from_npy(file) if file.suffix.lower() == ".npy" else _from_text(file)
     if values.ndim != 1:
         raise VectorFileError(f"expected one value a row in {path}, got shape {values.shape}")
     return values
+
+
+def _from_npy(file: Path) -> npt.NDArray[Any]:
+    try:
+        # Mapped first: a header that lies about its length then allocates nothing.
+        return np.array(np.load(file, mmap_mode="r", allow_pickle=False))
+    except ValueError as err:
+        if "Python objects" not in str(err):
+            raise
+        raise VectorFileError(f"expected numbers or strings in {file}, got Python objects") from err
+
+
+def _from_text(file: Path) -> npt.NDArray[Any]:
+    try:
+        # Spreadsheets on Windows put a mark before the first line, which is no part of it.
+        return np.array(file.read_text("utf-8-sig").splitlines(), np.str_)
+    except UnicodeDecodeError as err:
+        raise VectorFileError(f"expected {file} to be .npy, or text in UTF-8 with one value a line, got {err}") from err

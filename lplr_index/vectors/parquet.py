@@ -100,6 +100,11 @@ def open_parquet(path: Path, key: str | None) -> VectorFile:
     file = parquet.ParquetFile(path, buffer_size=buffer, pre_buffer=False)
     with closed_on_error(file):
         columns = {field.name: field.type for field in file.schema_arrow if is_vector(field.type)}
+        if not columns:
+            raise VectorFileError(
+                f"expected a column of {path} to have a list of numbers in each row, "
+                f"got {len(file.schema_arrow)} columns of other things"
+            )
         column = choose_key(path, key, columns)
         # The schema may announce a size; what is believed is the first row.
         first = next((each.column(0) for each in file.iter_batches(1, columns=[column]) if len(each)), None)

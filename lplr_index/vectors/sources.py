@@ -119,7 +119,10 @@ class Shards(VectorFile):
 
 def _open(file: Path, key: str | None) -> VectorFile:
     """Open one file."""
-    format_ = format_of(file)
+    try:
+        format_ = format_of(file)
+    except VectorFileError as err:
+        raise VectorFileError(f"{err}; numpy.save makes an .npy of any array") from err
     if key is not None and not format_.has_keys:
         raise VectorFileError(f"expected no key for {file}, which holds one matrix only, got {key!r}")
     with reading(file):
