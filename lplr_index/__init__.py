@@ -1,6 +1,7 @@
 """Embedding collections 8 to 64 times smaller, searched fast on a plain CPU.
 
-Everything public is here. Names are loaded on first use, so that ``import lplr_index`` costs next to nothing.
+Everything public is here, but for the estimators of ``lplr_index.estimators``, which need scikit-learn.
+Names are loaded on first use, so that ``import lplr_index`` costs next to nothing.
 """
 
 from __future__ import annotations
