@@ -42,8 +42,8 @@ def make(d=48, bits=2.0, metric="cosine", method="auto", rank=None, nbits=None, 
         ({"method": "nq", "rank": 48, "nbits": 1}, {"rank": 48}),
         ({"method": "nq", "d": 2, "bits": 32.0}, {"nbits": 8, "code_size": 2}),
         ({"d": 1, "bits": 64.0}, {"code_bytes": 8}),
-        ({"d": 2, "bits": 32.0, "metric": "l2"}, {"code_bytes": 6, "code_size": 8}),
-        ({"d": 2, "bits": 12.0, "metric": "l2"}, {"code_bytes": 1, "code_size": 3}),
+        ({"d": 2, "bits": 32.0, "metric": "l2"}, {"code_size": 8}),
+        ({"d": 2, "bits": 12.0, "metric": "l2"}, {"code_size": 3}),
     ],
 )
 def test_what_is_left_open_is_filled_in(asked, expected):
