@@ -12,10 +12,11 @@ BIN := $(VENV)/bin
 # What each kind of work needs beside the package: `make demo` needs $(demo_needs), and so on.
 demo_needs := --editable '.[eval,files]'
 test_needs := $(demo_needs) --group test
+torch_needs := --editable '.[eval,files,text,image]' --group test
 lint_needs := $(demo_needs) --group lint
 all_needs := --editable '.[all]' --group dev
 
-.PHONY: help demo test test-all test-oldest lint bench clean
+.PHONY: help demo test test-torch test-all test-oldest lint bench clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -29,6 +30,11 @@ demo: $(VENV)/.for-demo ## build, search and compare indexes of real embeddings;
 # where Hugging Face's package of this name is looked for.
 test: $(VENV)/.for-test ## run the tests; ARGS="tests/test_bits.py -x" goes to pytest
 	@$(BIN)/pytest -m "not slow and not torch" $(ARGS)
+
+# On Linux pip takes a torch with gigabytes for GPUs, unless it is shown to one without:
+# make test-torch PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
+test-torch: $(VENV)/.for-torch ## run the tests that need torch, which embed real texts and images
+	@$(BIN)/pytest -m torch $(ARGS)
 
 test-all: $(VENV)/.for-all ## run also the slow tests and those that need torch
 	@$(BIN)/pytest $(ARGS)

@@ -147,7 +147,7 @@ class AsTheyAre:
 def add_model(parser: argparse.ArgumentParser, default: str, which: str) -> None:
     """Declare ``--model``, ``--batch`` and ``--device``."""
     parser.add_argument("--model", default=default, help=f"{which} ({default})")
-    parser.add_argument("--batch", type=int, default=32, metavar="N", help="computed at once (32)")
+    parser.add_argument("--batch", type=int, metavar="N", help="computed at once (what suits the device)")
     parser.add_argument("--device", help="cpu, cuda, mps, ... (the fastest there is)")
 
 

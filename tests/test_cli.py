@@ -207,6 +207,9 @@ BAD = [
     ),
     (["demo", "-o", "x.npy"], "cannot write x.npy: "),
     (["demo", "-o", "/proc/self/demo"], "cannot write /proc/self/demo: "),
+    (["embed", "text", "absent.csv", "-o", "new"], "no such file: absent.csv"),
+    (["embed", "images", "x.npy", "-o", "new"], "expected a folder of images, got x.npy"),
+    (["embed", "text", "words.txt", "-o", "x.npy"], "cannot write x.npy: "),
     (["warmup", "x.npy"], "unrecognized arguments: x.npy"),
     ([], "the following arguments are required: COMMAND"),
     (["serve"], "argument COMMAND: invalid choice: 'serve'"),
@@ -405,6 +408,7 @@ def test_help_names_every_command(capsys):
 
     assert done.status == 0
     for name in ("build", "search", "info", "verify", "advise", "evaluate", "report", "convert", "warmup", "demo"):
+    for name in ("embed", "build", "search", "info", "verify", "evaluate", "convert", "warmup", "demo"):
         assert re.search(rf"^    {name} +\w", done.out, re.MULTILINE)
 
 

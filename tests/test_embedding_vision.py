@@ -104,9 +104,9 @@ def test_the_batch_changes_no_more_than_rounding(torch, pictures):
 
 
 def test_names_of_models_layers_and_weights_are_checked(torch):
-    with pytest.raises(InputError, match="name of a torchvision classifier, such as .*resnet18.*, got 'resnet17'"):
+    with pytest.raises(InputError, match=r"name of a torchvision classifier, such as .*resnet18.*, got 'resnet17'"):
         image_encoder("resnet17")
-    with pytest.raises(InputError, match="expected layer to be penultimate or one of .*fc, got 'head'"):
+    with pytest.raises(InputError, match=r"expected layer to be penultimate or one of .*fc, got 'head'"):
         random_model(torch, "resnet18", layer="head")
     with pytest.raises(InputError, match="expected a model with a linear layer, got none"):
         random_model(torch, "squeezenet1_1")

@@ -77,6 +77,8 @@ def _add_text(parser: argparse.ArgumentParser) -> None:
         "--pooling", choices=sentences.POOLINGS, help="makes one vector of a plain BERT's; cls is the first"
     )
     parser.add_argument("--tokens", metavar="N", type=int, help="tokens to read of a text (as the model says)")
+    batch = sentences.BATCH
+    parser.add_argument("--batch", metavar="N", type=int, default=batch, help=f"texts to compute at once ({batch})")
     parser.set_defaults(source=_texts, encoder=_sentence_encoder, unit="texts")
 
 
@@ -91,13 +93,14 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stretch", action="store_true", help="squeeze the whole image into a square; else cut one out"
     )
+    batches = f"{vision.CPU_BATCH} on a CPU, {vision.DEVICE_BATCH} elsewhere"
+    parser.add_argument("--batch", metavar="N", type=int, help=f"images to compute at once ({batches})")
     parser.set_defaults(source=_images, encoder=_image_encoder, unit="images")
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="DIR", required=True, help="folder for the vectors and their lists")
     parser.add_argument("--dtype", choices=DTYPES, default=DTYPES[0], help=f"of the numbers in the file ({DTYPES[0]})")
-    parser.add_argument("--batch", metavar="N", type=int, default=sentences.BATCH, help="computed at once (32)")
     parser.add_argument("--device", help="cpu, cuda, mps, ... (the fastest there is)")
     parser.add_argument("--renew", action="store_true", help="start over, where DIR holds vectors of another model")
 

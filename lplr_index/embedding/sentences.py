@@ -36,8 +36,8 @@ class SentenceEncoder:
         knows, and where None it is asked; a plain BERT such as ``google/bert_uncased_L-2_H-128_A-2`` does not.
     tokens : int, optional
         Tokens to read of a text; as many as the model was made for where None.
-    batch : int
-        Texts the model computes at once.
+    batch : int, optional
+        Texts the model computes at once; 32 where None.
     device : str, optional
         Such as ``"cpu"`` or ``"cuda"``; the fastest there is where None.
 
@@ -55,12 +55,12 @@ class SentenceEncoder:
         *,
         pooling: str | None = None,
         tokens: int | None = None,
-        batch: int = BATCH,
+        batch: int | None = None,
         device: str | None = None,
     ) -> None:
         if pooling not in (None, *POOLINGS):
             raise InputError(f"expected pooling to be one of {', '.join(POOLINGS)}, got {pooling!r}")
-        self._batch = as_integer(batch, "batch", least=1)
+        self._batch = BATCH if batch is None else as_integer(batch, "batch", least=1)
         tokens = None if tokens is None else as_integer(tokens, "tokens", least=1)
         library = require_sentence_transformers()
         with loading(model):
@@ -80,12 +80,12 @@ class SentenceEncoder:
 
     @staticmethod
     def prepare(content: Content) -> str:
-        """Return a text.
+        """Return a text without spaces around it.
 
         Raises
         ------
         InputError
-            If it is empty.
+            If it is empty, or no text but pixels (height, width, 3).
         """
         text = content.strip() if isinstance(content, str) else ""
         if not text:

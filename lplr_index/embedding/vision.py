@@ -19,7 +19,8 @@ from lplr_index.extras import require
 
 MODEL = "mobilenet_v3_large"
 PENULTIMATE = "penultimate"
-BATCH = 32
+CPU_BATCH, DEVICE_BATCH = 8, 64
+"""A CPU is fastest while what passes between layers stays in its caches; other devices want to be kept busy."""
 
 
 class ImageEncoder:
@@ -36,8 +37,8 @@ class ImageEncoder:
         the last linear layer. Feature maps are averaged over the image.
     identity : mapping
         What the manifest says of the model; the checksum of its weights and the layer are added.
-    batch : int
-        Images the module computes at once.
+    batch : int, optional
+        Images the module computes at once; 8 on a CPU and 64 on other devices where None.
     device : str, optional
         Such as ``"cpu"`` or ``"cuda"``; CUDA where there is one, if None.
 
@@ -54,19 +55,21 @@ class ImageEncoder:
         *,
         layer: str = PENULTIMATE,
         identity: Mapping[str, Any],
-        batch: int = BATCH,
+        batch: int | None = None,
         device: str | None = None,
     ) -> None:
         self._torch = require("torch", "image")
-        self.stride = as_integer(batch, "batch", least=1)
         self._transform = transform
         self._device = device or ("cuda" if self._torch.cuda.is_available() else "cpu")
+        usual = CPU_BATCH if self._device == "cpu" else DEVICE_BATCH
+        self.stride = usual if batch is None else as_integer(batch, "batch", least=1)
         self._caught: list[Any] = []
         self._watch(module, layer)
         self.identity = {**identity, "weights": weights_digest(module), "layer": layer}
         self.versions = package_versions("torch", "torchvision", "pillow")
         with loading(str(identity.get("model"))):
-            self._module = module.eval().to(self._device)
+            # The channels of a pixel beside each other: convolutions are half as fast again, and vectors the same.
+            self._module = module.eval().to(self._device, memory_format=self._torch.channels_last)
 
     def _watch(self, module: Any, layer: str) -> None:
         """Have the layer's vectors put into ``_caught`` whenever the module computes."""
@@ -82,7 +85,7 @@ class ImageEncoder:
             raise InputError(f"expected layer to be {PENULTIMATE} or one of {_some(modules)}, got {layer!r}")
 
     def prepare(self, content: Content) -> Any:
-        """Return the tensor (3, height, width) of one image, a file or pixels (height, width, 3).
+        """Return the tensor (3, height, width) of ``content``: a file, or pixels of shape (height, width, 3).
 
         Raises
         ------
@@ -101,7 +104,8 @@ class ImageEncoder:
         """
         self._caught.clear()
         with self._torch.inference_mode():
-            self._module(self._torch.stack(prepared).to(self._device))
+            images = self._torch.stack(prepared)
+            self._module(images.to(self._device, memory_format=self._torch.channels_last))
         vectors = self._caught.pop()
         if vectors.ndim == 4:
             vectors = vectors.mean(dim=(2, 3))
@@ -116,7 +120,7 @@ def image_encoder(
     weights: str | None = "DEFAULT",
     layer: str = PENULTIMATE,
     stretch: bool = False,
-    batch: int = BATCH,
+    batch: int | None = None,
     device: str | None = None,
 ) -> ImageEncoder:
     """Return the encoder of a torchvision classifier of this name, or of ``efficientnet_lite0``.
@@ -131,8 +135,8 @@ def image_encoder(
         As ``ImageEncoder`` has it.
     stretch : bool
         Squeeze the whole image into the square that the model looks at, instead of cutting its middle out.
-    batch : int
-        Images the model computes at once.
+    batch : int, optional
+        Images the model computes at once; 8 on a CPU and 64 on other devices where None.
     device : str, optional
         Such as ``"cpu"`` or ``"cuda"``; CUDA where there is one, if None.
 
