@@ -23,6 +23,7 @@ IMAGES = ["embed", "images", "photos", "-o", "vectors"]
 def folder(tmp_path, monkeypatch):
     """Give the current folder, with texts and what look like images, and models that need no torch."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "0")  # the command sets it, where it is not, for good
     Path("notes.csv").write_text(NOTES)
     for name in ("cats/1.png", "dogs/1.png", "dogs/2.png"):
         Path("photos", name).parent.mkdir(parents=True, exist_ok=True)
@@ -101,9 +102,7 @@ def test_damage_is_made_good_and_said(folder, capsys):
     assert files(folder) == before
 
 
-def test_quiet_says_nothing(folder, capsys, monkeypatch):
-    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-
+def test_quiet_says_nothing(folder, capsys):
     assert run(capsys, *TEXT, "--quiet") == (0, "", "")
     assert run(capsys, *IMAGES, "--quiet") == (0, "", "")
 

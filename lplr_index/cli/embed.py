@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, terminal: Terminal) -> None:
     """Embed and say what became of it."""
     _check_apart(options.input, options.output)
-    if terminal.quiet:
+    if terminal.quiet or not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     began_s = time.perf_counter()
     with output_folder(options.output) as folder, terminal.bars(options.unit) as bars:

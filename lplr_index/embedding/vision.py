@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -173,7 +174,7 @@ def _torchvision_model(model: str, weights: str | None, *, stretch: bool) -> tup
         transform = choices[weights or "DEFAULT"].transforms()
         if stretch:
             transform.resize_size = 2 * list(transform.crop_size)
-        return models.get_model(model, weights=weights), transform
+        return models.get_model(model, weights=weights, progress=sys.stderr.isatty()), transform
 
 
 def _some(modules: Mapping[str, Any]) -> str:
