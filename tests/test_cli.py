@@ -407,8 +407,19 @@ def test_help_names_every_command(capsys):
     done = run(capsys, "--help")
 
     assert done.status == 0
-    for name in ("build", "search", "info", "verify", "advise", "evaluate", "report", "convert", "warmup", "demo"):
-    for name in ("embed", "build", "search", "info", "verify", "evaluate", "convert", "warmup", "demo"):
+    for name in (
+        "embed",
+        "build",
+        "search",
+        "info",
+        "verify",
+        "advise",
+        "evaluate",
+        "report",
+        "convert",
+        "warmup",
+        "demo",
+    ):
         assert re.search(rf"^    {name} +\w", done.out, re.MULTILINE)
 
 
