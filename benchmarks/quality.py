@@ -4,8 +4,9 @@
 
 A folder holds train.npy and test.npy, and train_labels.npy and test_labels.npy where there are labels. One random half
 of the training rows is trained on and the other half indexed; up to 1000 test rows are the queries; the metric is
-cosine. Peers are taken at the bytes they come in. The lead of ``auto`` is over the best peer of at most 1.25 times its
-bytes. With --out, an entry is saved as soon as it is measured and is not measured again: peers take minutes each.
+cosine. Peers are all of ``lplr_index.evaluation`` that are installed, at the bytes they come in. The lead of ``auto``
+is over the best peer of at most 1.25 times its bytes. With --out, an entry is saved as soon as it is measured and is
+not measured again: peers take minutes each.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from ablations import ABLATIONS
-from outsiders import Outsider, outsiders
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress, TimeElapsedColumn
@@ -33,7 +33,7 @@ from threadpoolctl import threadpool_limits
 from lplr_index.atomic import atomic_write
 from lplr_index.data import newsgroups
 from lplr_index.errors import LPLRError
-from lplr_index.evaluation import Contender, Skip, Task, contenders, measure, recall_at_k, score_ids, split_rows
+from lplr_index.evaluation import Contender, Skip, Task, contenders, measure, split_rows
 from lplr_index.evaluation.contenders import EXACT, OURS
 
 AUTO = f"{OURS}auto"
@@ -130,7 +130,6 @@ def jobs(d: int, nt: int, options: argparse.Namespace) -> tuple[list[Job], list[
     """Return what to measure at dimension ``d``, and what cannot be: ours, our variants, peers by their sizes."""
     seed, bits = options.seed, options.bits
     competing: list[tuple[str, Contender]] = []
-    others: list[Outsider] = []
     skipped: list[Skip] = []
     if "ours" in options.only:
         ours, skipped = contenders(d, bits, nt=nt, peers=False, seed=seed)
@@ -142,20 +141,20 @@ def jobs(d: int, nt: int, options: argparse.Namespace) -> tuple[list[Job], list[
             for budget in bits
         ]
     if "peers" in options.only:
-        others, absent = outsiders(seed)
-        peers, unable = _faiss(d, nt, options)
+        peers, unable = _peers(d, nt, options)
         competing += [("peers", each) for each in peers]
-        skipped += absent + unable
-    found = [Job("peers", each.name, None, each.notes, partial(measure_outsider, each)) for each in others]
-    for group, each in competing:
-        found.append(Job(group, each.name, each.requested_bits, each.notes, partial(measure_contender, each)))
+        skipped += unable
+    found = [
+        Job(group, each.name, each.requested_bits, each.notes, partial(measure_contender, each))
+        for group, each in competing
+    ]
     order = [None, *bits]
     found.sort(key=lambda job: (job.group == "peers", order.index(job.bits)))
     return [job for job in found if any(part in job.method for part in options.match)], skipped
 
 
-def _faiss(d: int, nt: int, options: argparse.Namespace) -> tuple[list[Contender], list[Skip]]:
-    """Return faiss's quantizers; where thorough, also those of many codes and those trained to the end."""
+def _peers(d: int, nt: int, options: argparse.Namespace) -> tuple[list[Contender], list[Skip]]:
+    """Return everyone else's; where thorough, also faiss's of many codes and those trained to the end."""
     find = partial(contenders, d, options.bits, nt=nt, methods=(), seed=options.seed)
     found, skipped = find(additive_codes=ADDITIVE_CODES)
     if options.thorough:
@@ -166,7 +165,7 @@ def _faiss(d: int, nt: int, options: argparse.Namespace) -> tuple[list[Contender
 
 
 def measure_contender(contender: Contender, task: Task) -> Entry:
-    """Measure an index of ours or of faiss."""
+    """Measure an index."""
     report = measure(contender.build(), task, name=contender.name, repeat=1)
     return {
         "bytes_per_row": report.bytes_per_vector,
@@ -175,21 +174,6 @@ def measure_contender(contender: Contender, task: Task) -> Entry:
         "recall1": report.recall_at_1,
         "knn3": report.accuracy,
         "error": report.frobenius_error,
-    }
-
-
-def measure_outsider(outsider: Outsider, task: Task) -> Entry:
-    """Measure an index of another package, which gives no rows back."""
-    built = outsider.build(task.xt, task.xb)
-    I = built.search(task.xq, task.k)
-    scores = score_ids(task.xq, task.xb, I, metric=task.scoring)
-    return {
-        "bytes_per_row": outsider.bytes_per_row(built, task.xt, task.xb),
-        "file_bytes": built.file_bytes,
-        "recall10": recall_at_k(I, scores, task.truth, task.k, similarity=True),
-        "recall1": recall_at_k(I, scores, task.truth, 1, similarity=True),
-        "knn3": task.vote(I)[0],
-        "error": None,
     }
 
 

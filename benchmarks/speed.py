@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from outsiders import version_of
 from pages import DOCS, table, write
 from peaks import bytes_per_second, lookups_per_second
 from systems import KNOWN, LIBRARIES, Posts, Recall, System, build, peers, recall
@@ -286,10 +285,10 @@ def readme(measured: Measured) -> str:
 
 def machine(measured: Measured) -> str:
     """What was measured, where and with what."""
-    about = describe_machine()
+    about = describe_machine("turbovec")
     return (
         f"{measured.n:,} rows of 384, {about['processor']}, {simd_level().upper()}, faiss {about['faiss-cpu']}, "
-        f"turbovec {version_of('turbovec')}, NumPy {about['numpy']}."
+        f"turbovec {about.get('turbovec')}, NumPy {about['numpy']}."
     )
 
 
@@ -307,7 +306,7 @@ def document(measured: Measured) -> dict[str, Any]:
     return {
         "n": measured.n,
         "instruction_set": simd_level(),
-        "machine": describe_machine() | {"turbovec": version_of("turbovec")},
+        "machine": describe_machine("turbovec"),
         "systems": [
             {
                 "name": one.name,

@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 
 import faiss
 import numpy as np
-from outsiders import version_of
 from rich.progress import track
 
 import lplr_index
 from lplr_index.arrays import FloatMatrix, IdArray
 from lplr_index.data import newsgroups
 from lplr_index.evaluation import contenders, exact_knn
+from lplr_index.evaluation.peers.base import is_installed
+from lplr_index.evaluation.peers.turbovec import TurbovecIndex
 
 CHUNK = 20_000  # a multiple of the blocks of everyone, so that the size of a row is that of blocks
 NOISE = 0.2  # length of what is added to a row of length one
@@ -88,12 +89,10 @@ def _train_opq(xt: FloatMatrix, nbytes: int) -> Any:
 
 
 def _train_turbovec(xt: FloatMatrix, nbytes: int) -> Any:
-    import turbovec
-
     d = xt.shape[1]
-    index = turbovec.TurboQuantIndex(dim=d, bit_width=8 * nbytes // d)
-    index.calibrate(xt)
-    return index
+    index = TurbovecIndex(d, "cosine", 8 * nbytes // d)
+    index.train(xt)
+    return index.native
 
 
 def _load_turbovec(path: str) -> Any:
@@ -102,10 +101,6 @@ def _load_turbovec(path: str) -> Any:
     index = turbovec.TurboQuantIndex.load(path)
     index.prepare()
     return index
-
-
-def _search_turbovec(index: Any, xq: FloatMatrix, k: int, _threads: int) -> IdArray:
-    return np.asarray(index.search(xq, k)[1]).astype(np.int64)
 
 
 def _faiss(train: Callable[[FloatMatrix, int], Any]) -> Library:
@@ -139,7 +134,7 @@ LIBRARIES = {
         lambda index, x, _threads: index.add(x),
         lambda index, path: index.write(path, durable=False),
         _load_turbovec,
-        _search_turbovec,
+        lambda index, xq, k, _threads: np.asarray(index.search(xq, k)[1]).astype(np.int64),
     ),
 }
 
@@ -148,7 +143,7 @@ def peers(sizes: list[int], d: int) -> list[System]:
     """Everyone else who is installed: fast scan at our sizes, the others at theirs."""
     found = [System(f"faiss PQ fast scan {size}", "faiss PQ fast scan", size, {}) for size in sizes]
     found.append(System("faiss RaBitQ fast scan", "faiss RaBitQ fast scan", d // 8, {}))
-    if version_of("turbovec"):
+    if is_installed("turbovec"):
         found += [System(f"turbovec {nbits} bits", "turbovec", nbits * d // 8, {}) for nbits in (2, 4)]
     return found
 

@@ -15,6 +15,7 @@ from lplr_index.cli import demo, evaluate
 from lplr_index.data import newsgroups
 from lplr_index.evaluation import read_json, sweep
 from lplr_index.reporting import render_page
+from lplr_index.evaluation import PEERS, read_json, sweep
 from lplr_index.vectors.base import draw_rows
 
 TIMES = {"train_s", "add_s", "search_s"}
@@ -109,11 +110,38 @@ def test_faiss_stands_beside_ours_unless_it_is_not_wanted(folder, capsys):
     pytest.importorskip("faiss")
     arguments = ["evaluate", "x.npy", "--bits", "1", "--methods", "auto", "--rows", 700, "--json"]
 
-    with_faiss = {each["name"] for each in run(capsys, *arguments).document["reports"]}
+    with_faiss = {each["name"] for each in run(capsys, *arguments, "--peers", "faiss").document["reports"]}
     alone = {each["name"] for each in run(capsys, *arguments, "--no-peers").document["reports"]}
 
     assert alone == {"LPLR auto"}
     assert with_faiss > {"LPLR auto", "faiss SQ4", "faiss Flat", "faiss PQ12x4fs"}
+
+
+def test_peers_are_chosen_by_name(folder, capsys):
+    arguments = ["evaluate", "x.npy", "--bits", "1", "--methods", "auto", "--rows", 300, "--json"]
+
+    chosen = run(capsys, *arguments, "--peers", "lorann, turbovec").document
+    named = {each["name"] for each in chosen["reports"] + chosen["skipped"]}
+
+    assert not [name for name in named if "faiss" in name]
+    assert any("turbovec" in name for name in named)
+    assert any("lorann" in name.lower() for name in named)
+
+
+def test_all_peers_are_the_default(folder, capsys, monkeypatch):
+    without(monkeypatch, *(peer.module for peer in PEERS.values()))
+    arguments = ["evaluate", "x.npy", "--bits", "1", "--methods", "auto", "--rows", 300, "--json"]
+
+    plain, said = run(capsys, *arguments).document, run(capsys, *arguments, "--peers").document
+
+    assert {each["name"] for each in plain["skipped"]} == {peer.indexes for peer in PEERS.values()}
+    assert plain["skipped"] == said["skipped"]
+
+
+def test_a_peer_nobody_knows_is_refused_before_anything_is_read(capsys):
+    done = run(capsys, "evaluate", "missing.npy", "--peers", "faiss,annoy")
+
+    assert done.complaint == f"expected peers among {', '.join(PEERS)}, got 'annoy'"
 
 
 def test_without_the_optional_packages_what_is_missing_is_said(folder, capsys, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from lplr_index.arrays import unit_rows
 from lplr_index.errors import InputError
 from lplr_index.evaluation.machine import describe_machine
 from lplr_index.evaluation.spectrum import spectrum
+from lplr_index.evaluation.offers import Contender, Skip
+from lplr_index.evaluation.peers import PEERS, Peer
 from lplr_index.evaluation.sweep import split_rows, sweep
 from lplr_index.settings import METHODS
 
@@ -77,7 +80,8 @@ def test_too_few_rows_are_refused(n, options):
 def test_everyone_competes_on_the_same_rows(collection):
     pytest.importorskip("faiss")
     calls = []
-    result = sweep(**collection, bits=[1, 2], repeat=1, data="sines", progress=lambda *call: calls.append(call))
+    told = {"data": "sines", "progress": lambda *call: calls.append(call)}
+    result = sweep(**collection, bits=[1, 2], peers=["faiss"], repeat=1, **told)
     families = {report.family for report in result.reports} - {"faiss TurboQuant", "faiss EDEN"}  # not in every faiss
     exact = next(report for report in result.reports if report.name == "faiss Flat")
 
@@ -103,10 +107,41 @@ def test_everyone_competes_on_the_same_rows(collection):
 
 def test_without_faiss_ours_are_shown_and_faiss_is_named(collection, monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
-    result = sweep(**collection, bits=[2], methods=["auto"], repeat=1)
+    result = sweep(**collection, bits=[2], methods=["auto"], peers=["faiss"], repeat=1)
 
     assert [report.name for report in result.reports] == ["LPLR auto"]
     assert ["faiss" in skip.name for skip in result.skipped] == [True]
+
+
+def add_a_peer_that_raises(monkeypatch, error, name="stubborn"):
+    """Put a peer among the known ones whose index raises this error when it is trained."""
+
+    def train(_x):
+        raise error
+
+    index = types.SimpleNamespace(d=D_SWEEP, metric_type=0, ntotal=0, is_trained=False, train=train)
+
+    def offers(_wanted):
+        yield Contender(name, name, "", None, lambda: index)
+
+    monkeypatch.setitem(PEERS, "stubborn", Peer("stubborn", "pytest", "json", "pytest", name, offers))
+
+
+@pytest.mark.parametrize("error", [ValueError("not this"), RuntimeError("not this"), InputError("not this")])
+def test_a_peer_that_will_not_have_the_rows_is_named(collection, monkeypatch, error):
+    add_a_peer_that_raises(monkeypatch, error)
+    result = sweep(**collection, bits=[2], methods=["auto"], peers=["stubborn"], repeat=1)
+
+    assert [report.name for report in result.reports] == ["LPLR auto"]
+    assert result.skipped == (Skip("stubborn", None, "not this"),)
+    assert "pytest" in result.conditions.machine
+
+
+def test_an_error_of_ours_is_not_taken_for_a_refusal(collection, monkeypatch):
+    add_a_peer_that_raises(monkeypatch, ValueError("a mistake"), name="LPLR stubborn")
+
+    with pytest.raises(ValueError, match="a mistake"):
+        sweep(**collection, bits=[2], methods=[], peers=["stubborn"], repeat=1)
 
 
 def test_same_seed_same_result(collection):

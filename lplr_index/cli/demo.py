@@ -26,6 +26,7 @@ EXAMPLE = "lplr-index demo --output demo_output"
 SHOWN_BITS = 1.0
 SHOWN_QUERIES = 6
 NEIGHBOURS = 5
+PEERS = ("faiss",)  # whatever else is installed: the demonstration is the same everywhere
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -112,6 +113,7 @@ def _measure(posts: EmbeddedSet, folder: Path, terminal: Terminal) -> tuple[Swee
             posts.test,
             bits=BITS,
             metric="cosine",
+            peers=PEERS,
             labels=posts.train_labels,
             query_labels=posts.test_labels,
             data="20 Newsgroups, MiniLM",

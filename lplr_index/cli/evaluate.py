@@ -1,8 +1,10 @@
-"""Measure recall, accuracy, bytes and times on your vectors, beside faiss.
+"""Measure recall, accuracy, bytes and times on your vectors, beside faiss and other packages.
 
 One half of the rows is trained on, the other is indexed, and every index is measured at the bytes it takes in a file.
 With -o the table goes to evaluation.csv and evaluation.json there, a plot to evaluation.png and .svg, and a page with
 all of it to report.html.
+Other packages are measured if they are installed, and named if they are not; --peers chooses among them.
+With -o the table goes to evaluation.csv and evaluation.json there, and a plot to evaluation.png and .svg.
 Everything is held in memory: --rows says how many rows are drawn from a larger file.
 """
 
@@ -24,7 +26,8 @@ from lplr_index.cli.lists import read_list
 from lplr_index.cli.options import add_k, add_key, add_metric, add_seed, names, numbers
 from lplr_index.cli.output import Terminal, output_folder
 from lplr_index.errors import InputError, MissingDependencyError, ZeroVectorWarning
-from lplr_index.evaluation import SweepResult, render, save_plot, sweep, write_csv, write_json
+from lplr_index.evaluation import PEERS, SweepResult, render, save_plot, sweep, write_csv, write_json
+from lplr_index.evaluation.contenders import chosen_peers
 from lplr_index.extras import require
 from lplr_index.reporting import check_installed, write_page
 from lplr_index.settings import METHODS
@@ -51,7 +54,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows", metavar="N", type=int, default=ROWS, help=f"rows to draw from a larger file ({ROWS})")
     parser.add_argument("--bits", type=numbers, default=BITS, help="bits a coordinate, with commas (0.5,1,2,4)")
     parser.add_argument("--methods", type=names, default=list(METHODS), help=f"with commas ({','.join(METHODS)})")
-    parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True, help="faiss beside ours (yes)")
+    peers = parser.add_mutually_exclusive_group()
+    known = ",".join(PEERS)
+    peers.add_argument(
+        "--peers", metavar="P", nargs="?", type=names, default=True, const=True, help=f"with commas ({known})"
+    )
+    peers.add_argument("--no-peers", dest="peers", action="store_false", help="ours alone")
     parser.add_argument("--thorough", action="store_true", help="train faiss as long as faiss does, for minutes")
     add_metric(parser)
     add_k(parser)
@@ -151,6 +159,7 @@ def _check(options: argparse.Namespace) -> None:
     for method in options.methods:
         if method not in METHODS:
             raise InputError(f"expected methods among {', '.join(METHODS)}, got {method}")
+    chosen_peers(options.peers)
     for name in ("query_key", "query_labels"):
         if options.queries is None and getattr(options, name) is not None:
             raise InputError(f"expected --queries with --{name.replace('_', '-')}, got none")

@@ -1,7 +1,8 @@
 """Measuring any faiss-like index: what it finds, what it costs, and how it compares at equal bytes.
 
-``evaluate`` measures one index; ``sweep`` measures all methods of this package and faiss's quantizers at several
-budgets; ``render``, ``write_csv``, ``write_json`` and ``save_plot`` show what came out.
+``evaluate`` measures one index; ``sweep`` measures all methods of this package and other packages' indexes at several
+budgets, as far as they are installed (``PEERS``); ``PeerIndex`` is what an index of any package may be made to be.
+``render``, ``write_csv``, ``write_json`` and ``save_plot`` show what came out.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from lplr_index.evaluation.metrics import (
     relative_frobenius_error,
     weighted_f1,
 )
+from lplr_index.evaluation.peers import PEERS, Peer, PeerIndex
 from lplr_index.evaluation.plot import save_plot
 from lplr_index.evaluation.recommendation import recommend
 from lplr_index.evaluation.spectrum import describe_spectrum, spectrum
@@ -25,9 +27,12 @@ from lplr_index.evaluation.table import best_at_bytes, read_json, render, write_
 from lplr_index.evaluation.task import Task
 
 __all__ = [
+    "PEERS",
     "Conditions",
     "Contender",
     "GroundTruth",
+    "Peer",
+    "PeerIndex",
     "Report",
     "Skip",
     "SweepResult",

@@ -12,15 +12,21 @@ from lplr_index.threads import available
 _PACKAGES = ("lplr_index", "numpy", "numba", "faiss-cpu", "faiss-gpu")
 
 
-def describe_machine() -> dict[str, str]:
-    """Return processor, CPUs, system, Python and the versions of the packages that compute."""
+def describe_machine(*packages: str) -> dict[str, str]:
+    """Return processor, CPUs, system, Python and the versions of the packages that compute, and of these if installed.
+
+    Parameters
+    ----------
+    *packages : str
+        Further packages, as pip calls them.
+    """
     found = {
         "processor": _processor(),
         "cpus": str(available()),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }
-    for package in _PACKAGES:
+    for package in dict.fromkeys([*_PACKAGES, *packages]):
         with contextlib.suppress(PackageNotFoundError):
             found[package] = version(package)
     return found

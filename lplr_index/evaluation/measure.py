@@ -1,7 +1,8 @@
 """One index, measured: what it finds, what it costs, and how long it takes.
 
-An index of this package and one of faiss are asked the same things and by the same names, ``train, add, search,
-reconstruct_n, reset, ntotal, d, is_trained, metric_type``; what they are is looked at once, for who saves them.
+All are asked the same things by the same names, ``train, add, search, reconstruct_n, ntotal, d, is_trained,
+metric_type``. Indexes of this package and of faiss answer to them, and a ``PeerIndex`` for any other; what an index is
+is looked at once, for who saves it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from lplr_index.arrays import FloatMatrix, IdArray, as_integer
 from lplr_index.errors import InputError, LPLRError, UnsupportedError
 from lplr_index.evaluation.groundtruth import score_ids
 from lplr_index.evaluation.metrics import neighbour_overlap, recall_at_k, relative_frobenius_error
+from lplr_index.evaluation.peers.base import PeerIndex, rows_apart
 from lplr_index.evaluation.task import Task
 from lplr_index.extras import require
 from lplr_index.metric import is_similarity, metric_type
@@ -28,8 +30,6 @@ from lplr_index.threads import as_threads
 
 TIMED_QUERIES = 256
 """How many queries a search is timed with at most."""
-
-_BLOCK_ROWS = 64  # blocks of rows and alignments of sections divide it, in our files and in faiss's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,12 +109,13 @@ def evaluate(
     repeat: int = 5,
     name: str = "",
 ) -> Report:
-    """Train, fill, search and save an index of this package or of faiss, and report on it.
+    """Train, fill, search and save an index, and report on it.
 
     Parameters
     ----------
     index : faiss-like index
-        Empty; or holding the rows of ``xb`` in that order, under ids that count from zero: then it is taken as it is.
+        Of this package, of faiss, or a ``PeerIndex``. Empty; or holding the rows of ``xb`` in that order, under ids
+        that count from zero: then it is taken as it is.
     xt : array_like of shape (nt, d) or None
         Training rows; None for an index that is trained.
     xb : array_like of shape (n, d)
@@ -139,7 +140,7 @@ def evaluate(
     InputError
         If shapes, metric or the state of the index do not fit.
     UnsupportedError
-        If the index is neither ours nor faiss's.
+        If the index is neither ours nor faiss's nor a ``PeerIndex``.
     """
     task = Task.prepare(xt, xb, xq, metric=metric, k=k, labels=labels, query_labels=query_labels)
     return measure(index, task, name=name or type(index).__name__, threads=threads, repeat=repeat)
@@ -178,7 +179,7 @@ def measure(
     InputError
         If shapes, metric or the state of the index do not fit.
     UnsupportedError
-        If the index is neither ours nor faiss's.
+        If the index is neither ours nor faiss's nor a ``PeerIndex``.
     """
     threads, repeat = as_threads(threads), as_integer(repeat, "repeat", least=1)
     _check(index, task)
@@ -239,13 +240,15 @@ def saved_bytes(index: Any, xb: FloatMatrix) -> tuple[int, float]:
     Raises
     ------
     UnsupportedError
-        If the index is neither ours nor faiss's.
+        If the index is neither ours nor faiss's nor a ``PeerIndex``.
     """
+    if isinstance(index, PeerIndex):
+        return index.saved_bytes(), index.row_bytes(xb)
     library = _library(index)
     saved = library.serialize_index(index)
     copy = library.deserialize_index(saved)
     copy.reset()
-    few = _BLOCK_ROWS + len(xb) % _BLOCK_ROWS if len(xb) >= 2 * _BLOCK_ROWS else 0
+    few = rows_apart(len(xb))
     if few:
         copy.add(xb[:few])
     grown = len(saved) - len(library.serialize_index(copy))
@@ -259,7 +262,9 @@ def _library(index: Any) -> Any:
         return require("faiss", "eval")
     if __name__.partition(".")[0] in homes:
         return storage
-    raise UnsupportedError(f"expected an index of lplr_index or faiss, which know how to save it, got {index!r}")
+    raise UnsupportedError(
+        f"expected an index of lplr_index or faiss, or a PeerIndex, which can be saved, got {index!r}"
+    )
 
 
 def _check(index: Any, task: Task) -> None:
@@ -299,7 +304,7 @@ def _timed_search(index: Any, task: Task, threads: int, repeat: int) -> tuple[Id
 
 
 def _with_threads(method: Callable[..., Any], threads: int) -> Callable[..., Any]:
-    """Pass ``threads`` to a method that takes it; faiss's take what ``threadpool_limits`` leaves to OpenMP."""
+    """Pass ``threads`` to a method that takes it; others' take what ``threadpool_limits`` leaves to OpenMP."""
     if "threads" not in inspect.signature(method).parameters:
         return method
     return lambda *args: method(*args, threads=threads)

@@ -14,7 +14,7 @@ import numpy as np
 
 from lplr_index.arrays import IdArray, as_integer
 from lplr_index.errors import InputError, LPLRError
-from lplr_index.evaluation.contenders import OURS, Contender, Skip, contenders
+from lplr_index.evaluation.contenders import OURS, Contender, Skip, chosen_peers, contenders
 from lplr_index.evaluation.machine import describe_machine
 from lplr_index.evaluation.measure import Report, measure
 from lplr_index.evaluation.spectrum import spectrum
@@ -24,6 +24,7 @@ from lplr_index.threads import as_threads
 
 _HELD_OUT_SHARE, _MOST_HELD_OUT = 10, 1000  # one row in ten, at most a thousand
 _WARM_UP_ROWS = 512
+_ADDITIVE_CODES = 16  # more train for many minutes each
 
 Progress = Callable[[int, int, str], None]
 
@@ -139,7 +140,7 @@ def sweep(
     labels: Any = None,
     query_labels: Any = None,
     methods: Sequence[str] = METHODS,
-    peers: bool = True,
+    peers: bool | Sequence[str] = True,
     disjoint: bool = True,
     thorough: bool = False,
     seed: int = 0,
@@ -148,7 +149,7 @@ def sweep(
     data: str = "",
     progress: Progress | None = None,
 ) -> SweepResult:
-    """Measure our methods and faiss's quantizers at several budgets.
+    """Measure our methods and other packages' indexes at several budgets.
 
     Parameters
     ----------
@@ -166,12 +167,13 @@ def sweep(
         For the vote of the three nearest rows; ``labels`` are enough where ``xq`` is None.
     methods : sequence of str
         Which of ours.
-    peers : bool
-        Whether to measure faiss's beside ours.
+    peers : bool or sequence of str
+        Whether to measure all other packages' that are installed beside ours, or those of which packages.
     disjoint : bool
         Whether other rows are indexed than trained on; otherwise all rows are both.
     thorough : bool
-        Train faiss's product quantizers for as long as faiss does by default.
+        Train faiss's product quantizers for as long as faiss does by default, and also its additive quantizers of up
+        to 16 codes a row.
     seed : int
         Of the split and of everything trained.
     threads : int, optional
@@ -196,7 +198,15 @@ def sweep(
     task = _task(x, xq, metric, k, labels, query_labels, seed, disjoint=disjoint)
     d, nt = task.xb.shape[1], len(task.xt)
     todo, skipped = contenders(
-        d, bits, metric=task.metric, nt=nt, methods=methods, peers=peers, thorough=thorough, seed=seed
+        d,
+        bits,
+        metric=task.metric,
+        nt=nt,
+        methods=methods,
+        peers=peers,
+        thorough=thorough,
+        additive_codes=_ADDITIVE_CODES if thorough else 0,
+        seed=seed,
     )
     reports: list[Report] = []
     for done, contender in enumerate(todo):
@@ -204,7 +214,7 @@ def sweep(
             progress(done, len(todo), contender.name)
         try:
             reports.append(_run(contender, task, threads, repeat))
-        except LPLRError as err:  # the data do not suit it: another may do better, and the reader is told
+        except _refusals(contender) as err:  # the data do not suit it: another may do better, and the reader is told
             skipped.append(Skip(contender.name, contender.requested_bits, str(err)))
     if progress:
         progress(len(todo), len(todo), "")
@@ -220,7 +230,7 @@ def sweep(
         disjoint=disjoint,
         threads=threads,
         repeat=repeat,
-        machine=describe_machine(),
+        machine=describe_machine(*(peer.package for peer in chosen_peers(peers))),
     )
     return SweepResult(conditions, tuple(reports), tuple(skipped), spectrum(task.xt))
 
@@ -242,6 +252,13 @@ def _task(
     return Task.prepare(
         rows[split.train], rows[split.base], queries, metric=metric, k=k, labels=labels, query_labels=query_labels
     )
+
+
+def _refusals(contender: Contender) -> tuple[type[Exception], ...]:
+    """Return how an index says no: ours by errors of its own, each other library in its way."""
+    if contender.family.startswith(OURS):
+        return (LPLRError,)
+    return (LPLRError, RuntimeError, ValueError, TypeError, AssertionError)
 
 
 def _run(contender: Contender, task: Task, threads: int, repeat: int) -> Report:
