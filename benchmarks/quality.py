@@ -2,11 +2,11 @@
 
     python benchmarks/quality.py [FOLDER ...] [--bits 1 0.5 2 4] [--only ours|peers|ablations] [--out results.json]
 
-A folder holds train.npy and test.npy, and train_labels.npy and test_labels.npy where there are labels. One random half
-of the training rows is trained on and the other half indexed; up to 1000 test rows are the queries; the metric is
-cosine. Peers are all of ``lplr_index.evaluation`` that are installed, at the bytes they come in. The lead of ``auto``
-is over the best peer of at most 1.25 times its bytes. With --out, an entry is saved as soon as it is measured and is
-not measured again: peers take minutes each.
+A folder holds train.npy and test.npy, and train_labels and test_labels where there are labels, as .npy or, as the
+recipes of datasets/ write them, as .txt. One random half of the training rows is trained on and the other half indexed;
+up to 1000 test rows are the queries; the metric is cosine. Peers are all of ``lplr_index.evaluation`` that are
+installed, at the bytes they come in. The lead of ``auto`` is over the best peer of at most 1.25 times its bytes.
+With --out, an entry is saved as soon as it is measured and is not measured again: peers take minutes each.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from lplr_index.atomic import atomic_write
+from lplr_index.cli.lists import read_list
 from lplr_index.data import newsgroups
 from lplr_index.errors import LPLRError
 from lplr_index.evaluation import Contender, Skip, Task, contenders, measure, split_rows
@@ -61,8 +62,8 @@ class Embeddings(NamedTuple):
     def read(cls, folder: Path) -> Embeddings:
         """Read a folder."""
         train, test = np.load(folder / "train.npy"), np.load(folder / "test.npy")
-        labels = folder / "train_labels.npy", folder / "test_labels.npy"
-        return cls(folder.name, train, test, *(np.load(path) if path.is_file() else None for path in labels))
+        labels = [labels_in(folder, name) for name in ("train_labels", "test_labels")]
+        return cls(folder.resolve().name, train, test, *labels)
 
     @classmethod
     def of_the_package(cls) -> Embeddings:
@@ -84,6 +85,12 @@ class Embeddings(NamedTuple):
         )
 
 
+def labels_in(folder: Path, name: str) -> npt.NDArray[Any] | None:
+    """The labels (n,) of this name in a folder, numbers or strings, if there are any."""
+    found = [path for path in (folder / f"{name}.npy", folder / f"{name}.txt") if path.is_file()]
+    return read_list(str(found[0])) if found else None
+
+
 class Job(NamedTuple):
     """An index to measure: who it is, and ``run(task)``, which returns what was found."""
 
@@ -95,10 +102,14 @@ class Job(NamedTuple):
 
 
 class Results:
-    """Entries, in a file if there is one, which is read again before it is written: two runs may share it."""
+    """Entries, in a file if there is one, which is read again before it is written: two runs may share it.
 
-    def __init__(self, path: Path | None) -> None:
+    Entries on the same things, which ``names`` are, replace each other.
+    """
+
+    def __init__(self, path: Path | None, names: Sequence[str] = ("set", "method", "bits", "notes", "seed")) -> None:
         self._path = path
+        self._names = names
         self._entries: dict[tuple[Any, ...], Entry] = {}
         self._read()
 
@@ -113,17 +124,21 @@ class Results:
             with atomic_write(self._path) as stream:
                 stream.write((json.dumps(list(self._entries.values()), indent=0) + "\n").encode())
 
+    @property
+    def entries(self) -> list[Entry]:
+        """All of them."""
+        return [*self._entries.values()]
+
     def of(self, name: str) -> list[Entry]:
         """Return the entries on a set."""
-        return [entry for entry in self._entries.values() if entry["set"] == name]
+        return [entry for entry in self.entries if entry["set"] == name]
 
     def _read(self) -> None:
         if self._path and self._path.is_file():
             self._entries |= {self._key(entry): entry for entry in json.loads(self._path.read_text("utf-8"))}
 
-    @staticmethod
-    def _key(entry: Entry) -> tuple[Any, ...]:
-        return tuple(entry[name] for name in ("set", "method", "bits", "notes", "seed"))
+    def _key(self, entry: Entry) -> tuple[Any, ...]:
+        return tuple(entry[name] for name in self._names)
 
 
 def jobs(d: int, nt: int, options: argparse.Namespace) -> tuple[list[Job], list[Skip]]:

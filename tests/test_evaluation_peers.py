@@ -216,6 +216,15 @@ def test_codes_are_those_of_the_index_of_usearch(split):
     np.testing.assert_array_equal(ours.codes, [own.get(key, dtype="i8") for key in range(50)])
 
 
+def test_a_usearch_that_compares_some_signs_only_is_refused(monkeypatch):
+    found = types.SimpleNamespace(distances=np.array([8.0]), keys=np.array([0]))
+    old = types.SimpleNamespace(search=lambda *_args, **_options: found)
+    monkeypatch.setattr(usearch_peer, "require", lambda *_args: old)
+
+    with pytest.raises(UnsupportedError, match=r"compares 64 signs, .* got one that compares 8$"):
+        usearch_peer.UsearchIndex(64, "b1")
+
+
 @pytest.mark.parametrize(
     ("make", "package"),
     [

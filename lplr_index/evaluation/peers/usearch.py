@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lplr_index.arrays import FloatMatrix, IdArray
+from lplr_index.errors import UnsupportedError
 from lplr_index.evaluation.offers import Contender, Skip, Wanted
 from lplr_index.evaluation.peers.base import Peer, PeerIndex, as_ids
 from lplr_index.extras import require
@@ -38,6 +39,8 @@ class UsearchIndex(PeerIndex):
     ------
     MissingDependencyError
         If usearch is not installed.
+    UnsupportedError
+        If it is one that compares some of the signs only, as 2.26.2 does in this search.
     """
 
     def __init__(self, d: int, kind: str) -> None:
@@ -46,6 +49,8 @@ class UsearchIndex(PeerIndex):
         self._library = require("usearch.index", "peers")
         self.codes = self._encoded(np.empty((0, d), np.float32))
         self.is_trained = True
+        if kind == "b1":
+            self._check_signs()
 
     def train(self, x: FloatMatrix) -> None:
         """Do nothing with rows ``x`` (nt, d): there is nothing to learn."""
@@ -57,9 +62,7 @@ class UsearchIndex(PeerIndex):
 
     def search(self, x: FloatMatrix, k: int, *, threads: int = 1) -> tuple[FloatMatrix, IdArray]:
         """Return its distances and ids, both (nq, k)."""
-        metric = KINDS[self._kind]
-        kind = {"dtype": "b1"} if self._kind == "b1" else {}
-        found = self._library.search(self.codes, self._encoded(x), k, metric, exact=True, threads=threads, **kind)
+        found = self._search(self.codes, self._encoded(x), k, threads=threads)
         return np.atleast_2d(found.distances), np.atleast_2d(as_ids(found.keys))
 
     def save(self, path: Path) -> None:
@@ -70,6 +73,20 @@ class UsearchIndex(PeerIndex):
     def emptied(self) -> Self:
         """Return one of the same kind."""
         return type(self)(self.d, self._kind)
+
+    def _search(self, codes: npt.NDArray[Any], queries: npt.NDArray[Any], k: int, threads: int = 1) -> Any:
+        """Compare all rows with all queries, both encoded."""
+        kind = {"dtype": "b1"} if self._kind == "b1" else {}
+        return self._library.search(codes, queries, k, KINDS[self._kind], exact=True, threads=threads, **kind)
+
+    def _check_signs(self) -> None:
+        """Find out whether a row and its opposite differ in all signs."""
+        row = np.ones((1, self.d), np.float32)
+        differ = self._search(self._encoded(row), self._encoded(-row), 1).distances.item()
+        if differ != self.d:
+            raise UnsupportedError(
+                f"expected a usearch that compares {self.d} signs, as 2.26.4 does, got one that compares {differ:g}"
+            )
 
     def _encoded(self, x: FloatMatrix) -> npt.NDArray[Any]:
         """Return rows (n, d) as usearch's index would keep them: signs in bytes, or 127 times the row, cut off."""
