@@ -227,6 +227,7 @@ def test_the_demo_as_a_document(few_posts, tmp_path, capsys, monkeypatch):
     assert [each["bits"] for each in document["indexes"]] == [0.5, 1, 2, 4]
     assert [len(each["neighbours"]) for each in document["searches"]] == [5] * 6
     assert {report["d"] for report in document["evaluation"]["reports"]} == {384}
+    assert {each["name"].split()[0] for each in document["evaluation"]["skipped"]} == {"LPLR", "faiss"}  # nobody else
     assert all(Path(file).is_file() for file in document["files"])
 
 

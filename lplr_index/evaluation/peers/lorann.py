@@ -6,6 +6,7 @@ costs a share of everything. It takes no seed: what it finds differs between run
 
 from __future__ import annotations
 
+import importlib
 import itertools
 from collections.abc import Iterator
 from functools import partial
@@ -13,9 +14,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from lplr_index.arrays import FloatMatrix, IdArray
+from lplr_index.errors import MissingDependencyError
 from lplr_index.evaluation.offers import Contender, Skip, Wanted
 from lplr_index.evaluation.peers.base import Peer, PeerIndex, as_ids
-from lplr_index.extras import require
 
 SIZES = ((16, 4), (32, 4), (64, 4), (32, 8), (64, 8))  # rank, bits: all it has
 CLUSTERS = (16, 64)
@@ -43,7 +44,7 @@ class LorannIndex(PeerIndex):
     def __init__(self, d: int, metric: str, rank: int, nbits: int, clusters: int) -> None:
         super().__init__(d, metric)
         self._settings = (d, metric, rank, nbits, clusters)
-        self._library = require("lorann", "peers")
+        self._library = _lorann()
         self._index: Any = None
         self._originals_bytes = 0
         self.is_trained = True
@@ -82,6 +83,16 @@ class LorannIndex(PeerIndex):
     def row_bytes(self, xb: FloatMatrix) -> float:
         """Return what a row of ``xb`` (ntotal, d) costs: its share of everything."""
         return self.saved_bytes() / len(xb)
+
+
+def _lorann() -> Any:
+    """Return the package, which no extra brings, as it has to be compiled."""
+    try:
+        return importlib.import_module("lorann")
+    except ImportError as err:
+        raise MissingDependencyError(
+            f"expected the package lorann, which pip install lorann brings, got {err}"
+        ) from err
 
 
 def _offers(wanted: Wanted) -> Iterator[Contender | Skip]:
