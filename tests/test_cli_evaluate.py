@@ -13,9 +13,8 @@ from commands import files, run, without
 from lplr_index import IndexLPLR, read_index, write_vectors
 from lplr_index.cli import demo, evaluate
 from lplr_index.data import newsgroups
-from lplr_index.evaluation import read_json, sweep
-from lplr_index.reporting import render_page
 from lplr_index.evaluation import PEERS, read_json, sweep
+from lplr_index.reporting import render_page
 from lplr_index.vectors.base import draw_rows
 
 TIMES = {"train_s", "add_s", "search_s"}

@@ -13,9 +13,9 @@ from lplr_index import evaluation, training
 from lplr_index.arrays import unit_rows
 from lplr_index.errors import InputError
 from lplr_index.evaluation.machine import describe_machine
-from lplr_index.evaluation.spectrum import spectrum
 from lplr_index.evaluation.offers import Contender, Skip
 from lplr_index.evaluation.peers import PEERS, Peer
+from lplr_index.evaluation.spectrum import spectrum
 from lplr_index.evaluation.sweep import split_rows, sweep
 from lplr_index.settings import METHODS
 

@@ -1,10 +1,9 @@
 """Measure recall, accuracy, bytes and times on your vectors, beside faiss and other packages.
 
 One half of the rows is trained on, the other is indexed, and every index is measured at the bytes it takes in a file.
+Other packages are measured if they are installed, and named if they are not; --peers chooses among them.
 With -o the table goes to evaluation.csv and evaluation.json there, a plot to evaluation.png and .svg, and a page with
 all of it to report.html.
-Other packages are measured if they are installed, and named if they are not; --peers chooses among them.
-With -o the table goes to evaluation.csv and evaluation.json there, and a plot to evaluation.png and .svg.
 Everything is held in memory: --rows says how many rows are drawn from a larger file.
 """
 

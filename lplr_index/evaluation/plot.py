@@ -48,6 +48,15 @@ STYLES = {
     "faiss PQ fast scan": Style("#CC79A7", "X"),
     "faiss SQ": Style("#E69F00", "P"),
     "faiss RaBitQ": Style("#009E73", "p"),
+    "faiss TurboQuant": Style("#0072B2", "^", "--"),
+    "faiss EDEN": Style("#009E73", "v", "--"),
+    "turbovec": Style("#CC79A7", "D", "-."),
+    "rabitqlib": Style("#009E73", "X", "-."),
+    "usearch": Style("#E69F00", "s", "-."),
+    "sentence-transformers by faiss": Style("#56B4E9", "P", ":"),
+    "sentence-transformers by usearch": Style("#56B4E9", "p", ":"),
+    "lorann-16c": Style("#CC79A7", "<", ":"),
+    "lorann-64c": Style("#CC79A7", ">", ":"),
 }
 UNKNOWN = Style("#000000", ".")
 
