@@ -226,3 +226,17 @@ def test_a_quantizer_that_cannot_be_is_named(faiss, bits, nt, missing, reason):
     assert {each.name for each in skipped} == missing
     assert not missing & set(found)
     assert any(re.search(reason, each.reason) for each in skipped)
+
+
+@pytest.mark.parametrize(("d", "name", "columns"), [(384, "faiss OPQ24+PQ24", 384), (380, "faiss OPQ23+PQ23", 391)])
+def test_a_rotation_is_learned_from_a_row_for_each_column(faiss, d, name, columns):
+    """With fewer, faiss writes past its memory and takes the process with it."""
+    found, skipped = by_name(d, [0.5], nt=columns - 1)
+    reason = f"expected at least {columns} training rows, one for each column, got {columns - 1}"
+    assert [each.reason for each in skipped if each.name == name] == [reason]
+    assert name not in found
+
+    index = by_name(d, [0.5], nt=columns)[0][name].build()
+    index.train(np.random.default_rng(0).standard_normal((columns, d)).astype(np.float32))
+
+    assert index.is_trained

@@ -60,6 +60,10 @@ def _product_quantizers(recipes: _Recipes, budget: float, size: int, nt: int) ->
             )
         elif nt < centroids:
             yield Skip(name, budget, f"expected at least {centroids} training rows, one for each centroid, got {nt}")
+        elif build == recipes.opq and nt < recipes.padded(codes):  # faiss would write past its memory and abort
+            yield Skip(
+                name, budget, f"expected at least {recipes.padded(codes)} training rows, one for each column, got {nt}"
+            )
         else:
             note = recipes.opq_note(codes) if build == recipes.opq else recipes.pq_note
             yield Contender(family, name, note, budget, partial(build, codes))
@@ -129,21 +133,21 @@ class _Recipes:
 
     def pq(self, codes: int) -> Any:
         """One byte a code."""
-        width = self._padded(codes)
+        width = self.padded(codes)
         index = self._faiss.IndexPQ(width, codes, 8, self._metric)
         self._set_clustering(index.pq)
         return index if width == self.d else self._faiss.IndexPreTransform(self._padding(width), index)
 
     def fast_scan(self, codes: int) -> Any:
         """Four bits a code, in faiss's layout for shuffles."""
-        width = self._padded(codes)
+        width = self.padded(codes)
         index = self._faiss.IndexPQFastScan(width, codes, 4, self._metric)
         self._set_clustering(index.pq)
         return index if width == self.d else self._faiss.IndexPreTransform(self._padding(width), index)
 
     def opq(self, codes: int) -> Any:
         """One byte a code after a learned rotation, which pads by itself."""
-        width = self._padded(codes)
+        width = self.padded(codes)
         index = self._faiss.IndexPQ(width, codes, 8, self._metric)
         self._set_clustering(index.pq)
         rotation = self._faiss.OPQMatrix(self.d, codes, width)
@@ -196,7 +200,7 @@ class _Recipes:
         rotation.init(self._seed)
         return self._faiss.IndexPreTransform(rotation, index)
 
-    def _padded(self, codes: int) -> int:
+    def padded(self, codes: int) -> int:
         """Return the next multiple of ``codes`` from d on: faiss wants codes of equally many coordinates."""
         return -(-self.d // codes) * codes
 
