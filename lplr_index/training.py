@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lplr_index.arrays import FloatMatrix, some_rows
-from lplr_index.auto import Metrics, Recipe, choose, fit
+from lplr_index.auto import Metrics, Recipe, choose, fit, with_unseen_directions
 from lplr_index.codecs import ScalarCodec
 from lplr_index.errors import InputError
 from lplr_index.factorization import factorize
@@ -68,9 +68,10 @@ def train_auto(
     """
     recipe = recipe or choose(x, queries, nbytes, l2=l2, seed=seed)
     mu = x.mean(axis=0, dtype=np.float64).astype(np.float32)
-    metric = Metrics(x - mu, queries, nbytes, seed)(recipe)
+    A = with_unseen_directions(x - mu, seed)
+    metric = Metrics(A, queries, nbytes, seed)(recipe)
     norm_bits = recipe.norm_bits if l2 else 0
-    found = fit(x - mu, metric, recipe, nbytes - (recipe.gain_bits == 8) - norm_bits // 8, seed)
+    found = fit(A, metric, recipe, nbytes - (recipe.gain_bits == 8) - norm_bits // 8, seed)
     model = Model(mu, found.R, found.encoder, found.codec)
     return _with_scalars(model, x, recipe.gain_bits, recipe.gain_power, norm_bits)
 

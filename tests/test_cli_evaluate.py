@@ -116,6 +116,18 @@ def test_faiss_stands_beside_ours_unless_it_is_not_wanted(folder, capsys):
     assert with_faiss > {"LPLR auto", "faiss SQ4", "faiss Flat", "faiss PQ12x4fs"}
 
 
+@pytest.mark.parametrize(
+    ("file", "options", "name"),
+    [("x.npy", [], "x.npy"), ("notes/vectors.npy", [], "notes"), ("x.npy", ["--name", "my notes"], "my notes")],
+)
+def test_a_collection_has_a_name(folder, capsys, file, options, name):
+    Path("notes").mkdir()
+    Path(file).exists() or Path(file).write_bytes(Path("x.npy").read_bytes())
+    arguments = ["--bits", "1", "--methods", "auto", "--rows", 300, "--no-peers", "--json"]
+
+    assert run(capsys, "evaluate", file, *options, *arguments).document["conditions"]["data"] == name
+
+
 def test_peers_are_chosen_by_name(folder, capsys):
     arguments = ["evaluate", "x.npy", "--bits", "1", "--methods", "auto", "--rows", 300, "--json"]
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from lplr_index.arrays import FloatMatrix
 from lplr_index.auto.metrics import Metrics
 from lplr_index.auto.recipe import Fit, Recipe, fit
+from lplr_index.auto.shrinkage import with_unseen_directions
 from lplr_index.basis import right_inverse
 from lplr_index.norms import Norm
 from lplr_index.products import Product
@@ -76,7 +77,8 @@ class HeldOut:
         base, sample, _ = np.split(order, np.cumsum([min(_BASE_ROWS, len(x) // 4), _FIT_ROWS]))
         self._base, rows = np.ascontiguousarray(x[base]), np.ascontiguousarray(x[sample])
         self._mu = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-        self._A = rows - self._mu
+        self._rows = len(rows)
+        self._A = with_unseen_directions(rows - self._mu, seed)
         self._lengths = np.sqrt(np.square(self._base, dtype=np.float64).sum(axis=1))
         self._nbytes, self._l2, self._seed = nbytes, l2, seed
         known, self._queries = None, [self._base[:_QUERY_ROWS]]
@@ -89,7 +91,7 @@ class HeldOut:
 
     def carries(self, stages: int) -> bool:
         """Whether rows are enough to train centroids on, and bytes to hold so many."""
-        return len(self._A) >= 256 * _ROWS_OF_A_CENTROID and self._nbytes - self._norm_bytes(PLAIN) >= stages + 2
+        return self._rows >= 256 * _ROWS_OF_A_CENTROID and self._nbytes - self._norm_bytes(PLAIN) >= stages + 2
 
     def trial(self, recipe: Recipe) -> Trial:
         """Fit by a recipe and measure it, with the best of the gain powers for rows as queries."""

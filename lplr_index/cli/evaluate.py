@@ -39,6 +39,7 @@ BITS = [0.5, 1.0, 2.0, 4.0]
 ROWS = 20_000
 MOST_QUERIES = 2_000
 MOST_BITS = 8
+OF_FOLDERS = ("vectors.npy", "train.npy")  # names that say nothing
 STEM, TABLES, PLOTS, PAGE = "evaluation", (".csv", ".json"), (".png", ".svg"), "report.html"
 
 
@@ -50,6 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--query-key", metavar="NAME", help="as --key, for the queries")
     parser.add_argument("--labels", metavar="L", help="a label a row of EMB, .npy or one a line")
     parser.add_argument("--query-labels", metavar="QL", help="a label a row of Q, .npy or one a line")
+    parser.add_argument("--name", metavar="TEXT", help="what the results call the collection (as its file or folder)")
     parser.add_argument("--rows", metavar="N", type=int, default=ROWS, help=f"rows to draw from a larger file ({ROWS})")
     parser.add_argument("--bits", type=numbers, default=BITS, help="bits a coordinate, with commas (0.5,1,2,4)")
     parser.add_argument("--methods", type=names, default=list(METHODS), help=f"with commas ({','.join(METHODS)})")
@@ -93,7 +95,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
                     thorough=options.thorough,
                     seed=options.seed,
                     threads=options.threads,
-                    data=Path(options.vectors).name,
+                    data=options.name or _name_of(options.vectors),
                     progress=lambda done, total, name: bars("measuring", done, total, name),
                 )
         files = [] if folder is None else save(result, folder)
@@ -101,6 +103,12 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
         {**dataclasses.asdict(result), "files": files},
         [*render(result).splitlines(), *(f"saved {file}" for file in files)],
     )
+
+
+def _name_of(vectors: str) -> str:
+    """Return the name of a collection: that of its folder for the files that ``embed`` and recipes write."""
+    path = Path(vectors)
+    return path.absolute().parent.name if path.name in OF_FOLDERS else path.name
 
 
 def check_files(folder: Path) -> None:
