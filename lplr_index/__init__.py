@@ -14,6 +14,7 @@ from lplr_index.metric import METRIC_INNER_PRODUCT, METRIC_L2
 if TYPE_CHECKING:
     from lplr_index import errors
     from lplr_index.compiling import warmup
+    from lplr_index.factorfiles import decode_factors, write_factors
     from lplr_index.factorization import factorize, rank_for_budget
     from lplr_index.factors import Factorization
     from lplr_index.factory import index_factory
@@ -31,6 +32,7 @@ __all__ = [
     "Factorization",
     "IndexLPLR",
     "IndexRefineLPLR",
+    "decode_factors",
     "deserialize_index",
     "errors",
     "factorize",
@@ -42,6 +44,7 @@ __all__ = [
     "to_faiss",
     "verify_index",
     "warmup",
+    "write_factors",
     "write_index",
     "write_vectors",
 ]
@@ -50,6 +53,7 @@ _HOMES = {
     "Factorization": "factors",
     "IndexLPLR": "index",
     "IndexRefineLPLR": "refine",
+    "decode_factors": "factorfiles",
     "deserialize_index": "storage",
     "factorize": "factorization",
     "index_factory": "factory",
@@ -60,6 +64,7 @@ _HOMES = {
     "to_faiss": "interop",
     "verify_index": "storage",
     "warmup": "compiling",
+    "write_factors": "factorfiles",
     "write_index": "storage",
     "write_vectors": "vectors",
 }

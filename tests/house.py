@@ -45,6 +45,7 @@ FLOORS = {
     "factors": 4,
     "codecs": 4,
     "factorization": 5,
+    "factorfiles": 6,
     "model": 5,
     "auto": 5,
     "training": 6,
