@@ -13,6 +13,7 @@ BIN := $(VENV)/bin
 demo_needs := --editable '.[eval,files]'
 test_needs := $(demo_needs) --group test
 torch_needs := --editable '.[eval,files,text,image]' --group test
+bench_needs := --editable '.[eval,files,compress]'
 lint_needs := $(demo_needs) --group lint
 all_needs := --editable '.[all]' --group dev
 
@@ -50,7 +51,7 @@ lint: $(VENV)/.for-lint ## check style, layout and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-bench: $(VENV)/.for-demo ## run every benchmark, one after the other
+bench: $(VENV)/.for-bench ## run every benchmark, one after the other
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
 clean: ## remove what was made here: the environment, the demo's output, caches

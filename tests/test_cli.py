@@ -20,7 +20,7 @@ import pytest
 import lplr_index
 from commands import COMMAND, environment, files, run, run_apart, without
 from lplr_index import IndexLPLR, read_index, write_index, write_vectors
-from lplr_index.cli import build, convert, demo, evaluate, info, main, search, verify
+from lplr_index.cli import build, compress, convert, demo, evaluate, info, main, search, verify
 from lplr_index.cli.output import Terminal, check_output, output_folder, say
 from lplr_index.cli.parser import COMMANDS, parse
 from lplr_index.cli.progress import Bars
@@ -72,6 +72,7 @@ def fill(vectors):
     np.save("twice.npy", np.arange(1000) // 2)
     np.save("mask.npy", np.ones(999, bool))
     Path("words.txt").write_text("one\ntwo\n", "utf-8")
+    Path("words.png").write_text("one", "utf-8")
     Path("cut.npy").write_bytes(Path("x.npy").read_bytes()[:-1])
     Path("cut.lplr").write_bytes(whole[:-1])
     Path("flipped.lplr").write_bytes(flipped)
@@ -181,6 +182,23 @@ BAD = [
     (["convert", "x.npy", "o.npy", "--dtype", "complex"], "argument --dtype: invalid choice: 'complex'"),
     *((["advise", name, "--bytes", "9"], words) for name, words in BAD_VECTORS),
     *((["advise", "x.npy", "--bytes", "9", "--queries", name], words) for name, words in BAD_VECTORS),
+    *((["compress", name, "--bits", "1"], words) for name, words in BAD_VECTORS),
+    (["compress", "x.npy"], "one of the arguments --bits --bits-per-pixel is required"),
+    (["compress", "x.npy", "--bits-per-pixel", "1"], "expected --bits for x.npy, got --bits-per-pixel"),
+    (["compress", "a.png", "--bits", "1"], "expected --bits-per-pixel for a.png, got --bits"),
+    (["compress", "a.png", "--bits-per-pixel", "1"], "no such file: a.png"),
+    (
+        ["compress", "words.png", "--bits-per-pixel", "1", "-o", "o"],
+        "cannot compress words.png: expected an image, got",
+    ),
+    (["compress", "a.png", "--bits-per-pixel", "33"], "expected --bits-per-pixel above 0, at most 32, got 33"),
+    (["compress", "a.png", "--bits-per-pixel", "1", "--patch", "1"], "expected patch to be 0, or an integer from 2"),
+    (["compress", "x.npy", "--bits", "1", "--patch", "8"], "expected --patch for a picture, got x.npy"),
+    (["compress", "x.npy", "--bits", "0"], "expected --bits above 0, at most 32, got 0"),
+    (["compress", "x.npy", "--bits", "1", "--methods", "pq"], "expected methods among lplr, .*, got pq"),
+    (["compress", "x.npy", "--bits", "1", "--nbits", "9"], "expected nbits to be one of 1, 2, .*, got 9"),
+    (["compress", "x.npy", "--bits", "1", "--seed", "-1"], "expected seed to be an integer >= 0, got -1"),
+    (["compress", "x.npy", "--bits", "1", "-o", "x.npy"], "cannot write x.npy"),
     (["report", "absent.json"], "cannot read absent.json: No such file or directory"),
     (["report", "x.npy"], "expected a sweep as write_json writes it in x.npy"),
     *((["evaluate", name, "-o", "new/report"], words) for name, words in BAD_VECTORS),
@@ -248,6 +266,7 @@ def test_every_command_has_its_bad_input():
         (["search", "x.lplr", "q.npy", "-o", "o.ibin"], (search, "search_file")),
         (["convert", "x.npy", "absent/o.npy"], (convert, "open_vectors")),
         (["evaluate", "x.npy", "-o", "x.npy"], (evaluate, "open_vectors")),
+        (["compress", "x.npy", "--bits", "1", "-o", "x.npy"], (compress, "open_vectors")),
         (["demo", "-o", "x.npy"], (demo, "sweep")),
     ],
 )
@@ -416,6 +435,7 @@ def test_help_names_every_command(capsys):
         "advise",
         "evaluate",
         "report",
+        "compress",
         "convert",
         "warmup",
         "demo",

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from lplr_index import __version__
-from lplr_index.cli import advise, build, convert, demo, embed, evaluate, info, report, search, verify, warmup
+from lplr_index.cli import advise, build, compress, convert, demo, embed, evaluate, info, report, search, verify, warmup
 from lplr_index.cli.output import say
 from lplr_index.errors import InputError
 
-COMMANDS = (embed, build, search, info, verify, advise, evaluate, report, convert, warmup, demo)
+COMMANDS = (embed, build, search, info, verify, advise, evaluate, report, compress, convert, warmup, demo)
 EXAMPLE = "lplr-index build vectors.npy -o vectors.lplr\n  lplr-index search vectors.lplr queries.npy -k 10"
 
 
