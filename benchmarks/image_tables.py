@@ -43,6 +43,11 @@ def _distinct(entries: Iterable[Entry], name: str) -> list[Any]:
     return list(dict.fromkeys(tuple(each[name]) if isinstance(each[name], list) else each[name] for each in entries))
 
 
+def _ours(entries: list[Entry]) -> list[str]:
+    """The methods of this package that made any picture."""
+    return [each for each in _distinct(_made(entries), "method") if each not in PEERS]
+
+
 def _quality(entry: Entry | None) -> str:
     """PSNR and SSIM of an entry."""
     if entry is None or "reason" in entry:
@@ -63,7 +68,7 @@ def _settings(entries: list[Entry]) -> str:
 
 
 def _photographs(entries: list[Entry]) -> str:
-    methods = [each for each in _distinct(entries, "method") if each not in PEERS]
+    methods = _ours(entries)
     others = [each for each in methods if each not in (*PUBLISHED, OURS)]
     rows = []
     for name in _distinct(entries, "picture"):
@@ -174,7 +179,7 @@ def _qmf(entries: list[Entry]) -> str:
         (each, here.peers["JPEG"])
         for here in _rounds(entries)
         for each in here.ours
-        if each["method"] == "qmf" and here.bits <= 0.25 and "JPEG" in here.peers
+        if each["method"] == "QMF" and here.bits <= 0.25 and "JPEG" in here.peers
     ]
     if not rounds:
         return f"{claim}\nThat is not tested in these results, which hold no QMF."
@@ -188,7 +193,7 @@ def _qmf(entries: list[Entry]) -> str:
 
 
 def _layouts(entries: list[Entry]) -> str:
-    methods = [each for each in _distinct(entries, "method") if each not in (*PEERS, "NQ")]
+    methods = [each for each in _ours(entries) if each != "NQ"]  # which gains nothing by another layout
     rows = []
     for method in methods:
         for bits in _distinct(entries, "bits"):
@@ -223,8 +228,7 @@ def _channels(entries: list[Entry]) -> str:
 def _files(entries: list[Entry]) -> str:
     shares = {
         method: [each["file_bytes"] / each["bytes"] for each in _made(entries) if each["method"] == method]
-        for method in _distinct(entries, "method")
-        if method not in PEERS
+        for method in _ours(entries)
     }
     parts = [
         f"{method} {min(each):.2f} to {max(each):.2f}, median {median(each):.2f}" for method, each in shares.items()

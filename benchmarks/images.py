@@ -45,7 +45,7 @@ WIDTHS = {"qmf": {"nbits": 5, "nbits_R": 5}}  # integers from -16 to 15, as publ
 WAYS: Ways = {
     **{name.upper(): (name, {}) for name in PUBLISHED},
     "LSVD 4": ("lsvd", BETTER),
-    **{name: (name, WIDTHS.get(name, {})) for name in KNOWN_METHODS if name not in PUBLISHED},
+    **{name.upper(): (name, WIDTHS.get(name, {})) for name in KNOWN_METHODS if name not in PUBLISHED},
 }
 """The published methods with 8 bits in both factors, LSVD with better choices, and whatever else there is."""
 
@@ -166,9 +166,11 @@ def draw(path: Path, name: str, bits: float, patch: int, side: int) -> None:
     whole = compare(pixels, [bits], WAYS)
     patches = compare(pixels, [bits], {"LSVD 4": WAYS["LSVD 4"]}, patch=patch)
     ours = [each for each in whole if each.code is not None]
-    peers = [each for each in whole if each.code is None]
+    peers = max(([e for e in found if e.code is None] for found in (whole, patches)), key=lambda made: made[0].nbytes)
     more = [replace(each, method=f"{each.method}, {patch} x {patch}") for each in patches if each.code is not None]
-    contact_sheet(pixels, [*ours, *more, *peers], path, title=name, side=side)
+    shown = [*ours, *more, *peers]
+    columns = min((4, 5), key=lambda each: -(1 + len(shown)) % each)  # the fewest places left empty
+    contact_sheet(pixels, shown, path, title=name, side=side, columns=columns)
 
 
 def main() -> None:

@@ -116,7 +116,7 @@ def test_the_claim_of_qmf_is_told_once_it_is_measured(tables, measured):
     jpeg = [{**about, "method": "JPEG", "bits": bits, "psnr": 30.0} for bits in (0.15, 0.25, 0.5)]
 
     def told(*ratios):
-        mine = [{**about, "method": "qmf", "bits": e["bits"], "psnr": p} for e, p in zip(jpeg, ratios, strict=True)]
+        mine = [{**about, "method": "QMF", "bits": e["bits"], "psnr": p} for e, p in zip(jpeg, ratios, strict=True)]
         return tables._qmf(jpeg + mine)
 
     assert "hold no QMF" in tables._qmf(jpeg)
