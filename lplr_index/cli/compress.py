@@ -128,10 +128,11 @@ def _compress_matrix(options: argparse.Namespace, terminal: Terminal, folder: Pa
                     "bits": bits,
                     "bytes": None,
                     "error": None,
+                    "seconds": tried.seconds,
                     "reason": tried.reason,
                 }
                 if code is not None:
-                    row |= {"bytes": int(code.nbytes), "error": code.relative_error(A), "seconds": tried.seconds}
+                    row |= {"bytes": int(code.nbytes), "error": code.relative_error(A)}
                     files += _save(code, folder, method, bits, terminal)
                 rows.append(row)
     about = {"file": options.source, "kind": "matrix", "rows": A.shape[0], "d": A.shape[1], "float32_bytes": A.nbytes}
