@@ -17,7 +17,7 @@ bench_needs := --editable '.[eval,files,compress]'
 lint_needs := $(demo_needs) --group lint
 all_needs := --editable '.[all]' --group dev
 
-.PHONY: help demo test test-torch test-all test-oldest lint bench clean
+.PHONY: help demo test test-torch test-all test-oldest lint figures bench clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -50,6 +50,13 @@ lint: $(VENV)/.for-lint ## check style, layout and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+figures: $(VENV)/.for-demo ## redraw the tables, pictures and pages of README and docs from benchmarks/results
+	@$(BIN)/python benchmarks/figures.py --write >/dev/null
+	@$(BIN)/python benchmarks/quality_plots.py --write >/dev/null
+	@$(BIN)/python benchmarks/paper.py --write
+	@$(BIN)/python benchmarks/images.py --write
+	@$(BIN)/python benchmarks/speed.py --again benchmarks/results/speed.json --write >/dev/null
 
 bench: $(VENV)/.for-bench ## run every benchmark, one after the other
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
