@@ -20,6 +20,8 @@ import numpy as np
 from lplr_index import kernels
 from lplr_index.arrays import FloatMatrix
 from lplr_index.building import Progress
+from lplr_index.caldera.lattice import LATTICE_NBITS
+from lplr_index.factorization import factorize
 from lplr_index.index import IndexLPLR
 from lplr_index.metric import METRICS
 from lplr_index.refine import AnyIndex, IndexRefineLPLR
@@ -108,6 +110,8 @@ def _steps(folder: Path) -> Iterator[Callable[[], None]]:
             index = IndexRefineLPLR(IndexLPLR(_WIDTH, 2.0, metric), refine_bits=2.0)
             yield partial(_use, index, rows, folder / "index")
     yield partial(_use_many, x)
+    for nbits in LATTICE_NBITS:
+        yield partial(_factorize, few, nbits)
 
 
 def _use(index: AnyIndex, x: FloatMatrix, path: Path) -> None:
@@ -121,6 +125,11 @@ def _use(index: AnyIndex, x: FloatMatrix, path: Path) -> None:
             each.search(x[:2], 2, shortlist=4)
         each.range_search(x[:2], 0.5)
         each.reconstruct_n(0, 2)
+
+
+def _factorize(x: FloatMatrix, nbits: int) -> None:
+    """Code rows x (n, d) on the lattice, as CALDERA does."""
+    factorize(x, "caldera", rank=0, nbits_Q=nbits)
 
 
 def _use_many(x: FloatMatrix) -> None:

@@ -15,6 +15,9 @@ nq      the identity, so that L = Q(A)              there is no R
 ======  ==========================================  =================================================
 
 where U Sigma V^T is the truncated singular value decomposition of A.
+
+Two later methods put a matrix Q of full rank and few bits beside L R, and fit all three to the vectors that A will be
+multiplied with: "caldera", and "lq-lora", its plain relative. How says ``lplr_index.caldera``.
 """
 
 from __future__ import annotations
@@ -26,10 +29,12 @@ from typing import Any
 import numpy as np
 
 from lplr_index.arrays import FloatMatrix, as_integer, as_vectors
+from lplr_index.caldera.alternation import alternate, damped_second_moment
+from lplr_index.caldera.plan import Q_METHODS, Plan, plan_for
 from lplr_index.errors import InputError
-from lplr_index.factors import Factorization, packed_codes
+from lplr_index.factors import Factorization, QPlusLR, packed_codes
 from lplr_index.linalg import apply_gram, least_squares, orthonormalise, project, single_threaded, singular_pairs
-from lplr_index.quantizers import CAST_NBITS, UNIFORM_NBITS, check_nbits, check_scale, train_quantizer
+from lplr_index.quantizers import CAST_NBITS, UNIFORM_NBITS, CastQuantizer, check_nbits, check_scale, train_quantizer
 from lplr_index.sketches import SKETCHES, orthogonal
 
 METHODS = ("lplr", "lsvd", "dsvd", "nq")
@@ -40,6 +45,8 @@ _SKETCHES_OF = {
     "lsvd": (*SKETCHES, "none"),
     "dsvd": ("none",),
     "nq": ("none",),
+    "caldera": ("none",),
+    "lq-lora": ("none",),
 }
 
 
@@ -49,49 +56,69 @@ def factorize(
     *,
     rank: int | None = None,
     bits: float | None = None,
-    nbits: int = 8,
-    nbits_R: int = 8,
+    nbits: int | None = None,
+    nbits_R: int | None = None,
     sketch: str | None = None,
     power_iters: int = 0,
-    scale: str = "matrix",
+    scale: str | None = None,
     refit: bool | None = None,
     normalize_and_shift: bool = False,
     seed: int = 0,
+    calibration: Any = None,
+    nbits_Q: int | None = None,
+    quantizer: str | None = None,
+    turns: int | None = None,
+    inner_turns: int | None = None,
+    incoherence: bool | None = None,
 ) -> Factorization:
-    """Factorize a matrix into two factors of few bits, as the LPLR paper does.
+    """Factorize a matrix into two factors of few bits as the LPLR paper does, or into Q + L R as CALDERA does.
 
     Parameters
     ----------
     A : array_like of shape (n, d)
         Any finite matrix; it is used in float32.
-    method : {"lplr", "lsvd", "dsvd", "nq"}
-        See the table at the top of this module.
+    method : {"lplr", "lsvd", "dsvd", "nq", "caldera", "lq-lora"}
+        See the top of this module.
     rank : int, optional
-        Columns of L, at most min(n, d). Give either this or ``bits``; "nq" takes no rank.
+        Columns of L, at most min(n, d). Give either this or ``bits``; "nq" takes no rank, "caldera" also rank 0.
     bits : float, optional
         The paper's budget, B_nq: codes may take this many bits per entry of A, and ``rank_for_budget`` gives the rank.
-        For "nq" it takes the place of ``nbits``: the largest width within it.
-    nbits, nbits_R : int
-        Bits per entry of L and of R, the paper's B and B': 1 to 8, or 16 or 32 for float16 or float32.
+        For "nq" it takes the place of ``nbits``: the largest width within it. Where there is a Q, its bits are in it.
+    nbits, nbits_R : int, optional
+        Bits per entry of L and of R, the paper's B and B': 1 to 8, or 16 or 32 for float16 or float32. 8 where None,
+        but 4 for "caldera", whose lattice has 2, 3 and 4, and 16 for "lq-lora", which does not quantize its factors.
     sketch : {"gaussian", "srht", "sparse_jl", "orthogonal", "none"}, optional
         S of "lplr" or T of "lsvd", both Gaussian in the paper and where None is given; the others take "none" only.
         "lsvd" with "orthogonal" is better than the paper's choice: a rotation loses nothing when it is inverted.
     power_iters : int
         For "lplr": times that the sketch is multiplied with A^T A, which turns it towards the leading singular vectors.
         It becomes orthonormal after each, and a random rotation of that basis at the end.
-    scale : {"matrix", "column"}
+    scale : {"matrix", "column"}, optional
         One range for a whole factor as in the paper, or one for each of its ``rank`` components: each column of L and
-        each row of R (each column of A for "nq").
+        each row of R (each column of A for "nq"). None is "matrix", but "column" where there is a Q.
     refit : bool, optional
         Fit R to the quantized L, or to L before quantization; None is as published, True but for "dsvd".
     normalize_and_shift : bool
         Scale and shift the product by the two numbers that bring it closest to A.
     seed : int
-        Of the random sketch. The same seed and matrix give the same bytes on any number of threads.
+        Of the random sketch or rotations. The same seed and matrix give the same bytes on any number of threads.
+    calibration : array_like of shape (s, d), optional
+        For "caldera": vectors X like those that A will be multiplied with, so that |(Q + L R - A) X^T| is minimised.
+        None stands for vectors that favour no direction.
+    nbits_Q : int, optional
+        Bits per entry of Q: 2 for "caldera" where None, 4 for "lq-lora".
+    quantizer : {"e8", "uniform", "normalfloat"}, optional
+        Of Q, and of factors of 8 bits or fewer; None is "e8" for "caldera", and "normalfloat" for "lq-lora".
+    turns, inner_turns : int, optional
+        How often Q and L R are found anew, and L and R in each; the best is returned, and "lq-lora" stops at the first
+        turn that is worse than one before. 10 and 5 for "caldera" where None, 20 and 1 for "lq-lora".
+    incoherence : bool, optional
+        Code rows and columns after a random rotation; None is True for "caldera", and False for "lq-lora".
 
     Returns
     -------
     Factorization
+        A ``QPlusLR`` where there is a Q.
 
     Raises
     ------
@@ -103,7 +130,8 @@ def factorize(
     -----
     Time is O(n d rank) for "lplr" and O(n d min(n, d)) for the others with a low rank; memory is A in float32, two
     copies of L and some blocks of 32 MiB. Singular values are resolved to 5e-7 of the largest, and what lies below is
-    left out of both factors (``lplr_index.linalg``).
+    left out of both factors (``lplr_index.linalg``). With a Q, time is O(n d^2) a turn and memory some ten copies of A
+    in float64.
 
     Examples
     --------
@@ -122,7 +150,14 @@ def factorize(
         raise InputError(f"expected A with at least one row, got shape {A.shape}")
     _check_choices(method, power_iters, refit, seed)
     sketch = _as_sketch(sketch, method)
-    scale = check_scale(scale, "scale")
+    for_Q = {"nbits_Q": nbits_Q, "quantizer": quantizer, "turns": turns, "inner_turns": inner_turns}
+    for_Q |= {"incoherence": incoherence, "calibration": calibration}
+    if method in Q_METHODS:
+        widths = {"rank": rank, "bits": bits, "nbits": nbits, "nbits_R": nbits_R}
+        with_Q = _q_plus_lr(A, method, {**widths, **for_Q, "scale": scale}, seed)
+        return with_Q.normalized_and_shifted(A) if normalize_and_shift else with_Q
+    _check_absent(for_Q, method)
+    scale = check_scale("matrix" if scale is None else scale, "scale")
     rank, nbits, nbits_R = _as_rank_and_nbits(A.shape, method, rank=rank, bits=bits, nbits=nbits, nbits_R=nbits_R)
     rng = np.random.default_rng(seed)
     with single_threaded():
@@ -179,6 +214,29 @@ def rank_for_budget(n: int, d: int, nbits: int, nbits_R: int, bits: float, *, ra
     return min(rank, n, d)
 
 
+def bits_with_q(n: int, d: int, rank: int, *, nbits_Q: int = 2, nbits: int = 4, nbits_R: int = 4) -> float:
+    """Return the bits per entry of an n x d matrix that the codes of Q + L R take.
+
+    That is B_Q + rank (n B + d B') / (n d), without scales and the bits that fill the last bytes, as published.
+
+    Parameters
+    ----------
+    n, d, rank : int
+        Shape of the matrix, and columns of L.
+    nbits_Q, nbits, nbits_R : int
+        Bits per entry of Q, L and R.
+
+    Examples
+    --------
+    >>> bits_with_q(4096, 4096, 64)
+    2.125
+    """
+    as_integer(n, "n", least=1)
+    as_integer(d, "d", least=1)
+    widths = [check_nbits(each, name) for each, name in ((nbits_Q, "nbits_Q"), (nbits, "nbits"), (nbits_R, "nbits_R"))]
+    return widths[0] + as_integer(rank, "rank") * (n * widths[1] + d * widths[2]) / (n * d)
+
+
 def _encoder(
     A: FloatMatrix, method: str, rank: int, *, sketch: str, power_iters: int, rng: np.random.Generator
 ) -> FloatMatrix | None:
@@ -203,15 +261,24 @@ def _encoder(
 
 
 def _check_choices(method: Any, power_iters: Any, refit: Any, seed: Any) -> None:
-    if not isinstance(method, str) or method not in METHODS:
-        raise InputError(f"expected method to be one of {', '.join(METHODS)}, got {method!r}")
+    known = METHODS + Q_METHODS
+    if not isinstance(method, str) or method not in known:
+        raise InputError(f"expected method to be one of {', '.join(known)}, got {method!r}")
     if as_integer(power_iters, "power_iters") and method != "lplr":
         raise InputError(f"expected power_iters with method 'lplr' only, got {power_iters} with {method!r}")
     if refit is not None and not isinstance(refit, bool):
         raise InputError(f"expected refit to be True, False or None, got {refit!r}")
     if refit and method == "nq":
         raise InputError("expected no refit with method 'nq', which has no second factor, got True")
+    if refit is not None and method in Q_METHODS:
+        raise InputError(f"expected no refit with method {method!r}, which fits R in every turn, got {refit}")
     as_integer(seed, "seed")
+
+
+def _check_absent(options: dict[str, Any], method: str) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise InputError(f"expected {name} with the methods {' and '.join(Q_METHODS)} only, got it with {method!r}")
 
 
 def _as_sketch(sketch: Any, method: str) -> str:
@@ -229,6 +296,7 @@ def _as_rank_and_nbits(
 ) -> tuple[int, int, int]:
     """Return the rank and the bits of both factors, from a rank or from a budget."""
     n, d = shape
+    nbits, nbits_R = (8 if each is None else each for each in (nbits, nbits_R))
     nbits, nbits_R = check_nbits(nbits, "nbits"), check_nbits(nbits_R, "nbits_R")
     if method == "nq":
         if rank is not None:
@@ -244,6 +312,59 @@ def _as_rank_and_nbits(
     if rank is not None:
         return as_integer(rank, "rank", least=1, most=min(n, d)), nbits, nbits_R
     return rank_for_budget(n, d, nbits, nbits_R, bits), nbits, nbits_R
+
+
+def _q_plus_lr(A: FloatMatrix, method: str, options: dict[str, Any], seed: int) -> QPlusLR:
+    """Return Q + L R as ``lplr_index.caldera`` finds it."""
+    n, d = A.shape
+    calibration, rank, bits = (options.pop(name) for name in ("calibration", "rank", "bits"))
+    if calibration is not None:
+        if method != "caldera":
+            raise InputError(f"expected calibration with method 'caldera' only, got it with {method!r}")
+        calibration = as_vectors(calibration, d, name="calibration")
+        if not calibration.any():
+            raise InputError(
+                f"expected calibration with a vector that is not zero, got {len(calibration)} rows of zeros"
+            )
+    plan = _with_rank(plan_for(method, options), A.shape, rank=rank, bits=bits)
+    with single_threaded():
+        parts = alternate(A, damped_second_moment(calibration, d), plan, np.random.default_rng(seed))
+    out = QPlusLR(
+        method=method,
+        shape=A.shape,
+        rank=plan.rank,
+        seed=seed,
+        codes_L=np.empty((n, 0), np.uint8),
+        quantizer_L=CastQuantizer(CAST_NBITS[0]),
+        codes_R=np.empty((d, 0), np.uint8),
+        quantizer_R=CastQuantizer(CAST_NBITS[0]),
+        codes_Q=parts.whole.packed(),
+        quantizer_Q=parts.whole.quantizer,
+        rotations=parts.rotations,
+        errors=parts.errors,
+    )
+    if parts.factors is None:
+        return out
+    left, right = parts.factors.left, parts.factors.right
+    return replace(
+        out,
+        codes_L=left.packed(),
+        quantizer_L=left.quantizer,
+        codes_R=right.packed(),
+        quantizer_R=right.quantizer,
+    )
+
+
+def _with_rank(plan: Plan, shape: tuple[int, ...], *, rank: Any, bits: Any) -> Plan:
+    """Return the plan with a rank, given or from a budget, Q's part of which is taken off first."""
+    n, d = shape
+    if (rank is None) == (bits is None):
+        raise InputError(f"expected either rank or bits, got rank={rank!r} and bits={bits!r}")
+    if bits is not None:
+        if _as_positive(bits, "bits") <= plan.nbits_Q:
+            raise InputError(f"expected bits above the {plan.nbits_Q} of Q, got {bits:g}")
+        rank = rank_for_budget(n, d, plan.nbits, plan.nbits_R, bits - plan.nbits_Q)
+    return replace(plan, rank=as_integer(rank, "rank", most=min(n, d)))
 
 
 def _as_positive(value: Any, name: str) -> float:

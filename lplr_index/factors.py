@@ -5,15 +5,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from lplr_index.arrays import ByteMatrix, FloatMatrix, as_ids, as_vectors
-from lplr_index.errors import InputError
-from lplr_index.linalg import project, row_blocks, single_threaded
-from lplr_index.quantizers import Quantizer
+from lplr_index.errors import InputError, UnsupportedError
+from lplr_index.linalg import gram, project, row_blocks, single_threaded
+from lplr_index.quantizers import RowQuantizer
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +38,7 @@ class Factorization:
         The rows of L, packed as ``quantizer_L.pack`` does (the layout of ``lplr_index.bits``).
     codes_R : ndarray of shape (d, bytes per row), uint8, or None
         The *columns* of R, packed likewise: both factors have one column per component. None for "nq".
-    quantizer_L, quantizer_R : UniformQuantizer or CastQuantizer
+    quantizer_L, quantizer_R : RowQuantizer
         What the codes stand for; ``quantizer_R`` is None for "nq".
     stored_encoder : ndarray of shape (d, rank), float32, or None
         ``encoder``; None for "nq".
@@ -49,9 +51,9 @@ class Factorization:
     rank: int
     seed: int
     codes_L: ByteMatrix
-    quantizer_L: Quantizer
+    quantizer_L: RowQuantizer
     codes_R: ByteMatrix | None = None
-    quantizer_R: Quantizer | None = None
+    quantizer_R: RowQuantizer | None = None
     stored_encoder: FloatMatrix | None = None
     alpha: float = 1.0
     beta: float = 0.0
@@ -136,27 +138,30 @@ class Factorization:
             raise InputError(f"expected rows from 0 to {self.shape[0] - 1}, got {wanted[outside][0]}")
         return self._shifted(self._product(wanted, self.R))
 
-    def relative_error(self, A: Any) -> float:
-        """Return |A - approximation| / |A| in the Frobenius norm.
+    def relative_error(self, A: Any, queries: Any = None) -> float:
+        """Return |A - approximation| / |A| in the Frobenius norm, or that of the inner products with queries.
 
-        Of a matrix of zeros it is 0 if the approximation is zero as well, and infinity otherwise.
+        Where the denominator is zero it is 0 if the numerator is zero as well, and infinity otherwise.
 
         Parameters
         ----------
         A : array_like of shape (n, d)
+        queries : array_like of shape (s, d), optional
+            With X for these, the error is |(A - approximation) X^T| / |A X^T|.
 
         Raises
         ------
         InputError
-            If ``A`` is not a finite matrix of that shape.
+            If ``A`` is not a finite matrix of that shape, or ``queries`` not one of d columns.
         """
         A = self._same_shape(A)
-        R = self.R
+        second_moment = None if queries is None else gram(as_vectors(queries, self.shape[1], name="queries"))
         wrong = total = 0.0
-        for rows in row_blocks(*self.shape):
+        for rows, product in self._products():
             exact = A[rows].astype(np.float64)
-            total += float(np.square(exact).sum())
-            wrong += float(np.square(exact - self._shifted(self._product(rows, R))).sum())
+            error = exact - self._shifted(product)
+            total += float(np.vdot(exact, exact if second_moment is None else exact @ second_moment))
+            wrong += float(np.vdot(error, error if second_moment is None else error @ second_moment))
         if total == 0.0:
             return math.inf if wrong else 0.0
         return math.sqrt(wrong / total)
@@ -174,10 +179,9 @@ class Factorization:
             If ``A`` is not a finite matrix of that shape.
         """
         A = self._same_shape(A)
-        R = self.R
         sums = np.zeros(4)
-        for rows in row_blocks(*self.shape):
-            exact, product = A[rows].astype(np.float64), self._product(rows, R).astype(np.float64)
+        for rows, narrow in self._products():
+            exact, product = A[rows].astype(np.float64), narrow.astype(np.float64)
             sums += exact.sum(), product.sum(), (exact * product).sum(), np.square(product).sum()
         mean_A, mean, mixed, square = sums / A.size
         variance = square - mean * mean
@@ -194,6 +198,12 @@ class Factorization:
     def _rows_of_L(self, rows: Any) -> FloatMatrix:
         return self.quantizer_L.decode(self.quantizer_L.unpack(self.codes_L[rows], self.rank))
 
+    def _products(self) -> Iterator[tuple[slice, FloatMatrix]]:
+        """Yield blocks of rows and their product, neither scaled nor shifted."""
+        R = self.R
+        for rows in row_blocks(*self.shape):
+            yield rows, self._product(rows, R)
+
     def _product(self, rows: Any, R: FloatMatrix) -> FloatMatrix:
         L = self._rows_of_L(rows)
         return L if self.codes_R is None else L @ R
@@ -204,7 +214,96 @@ class Factorization:
         return np.float32(self.alpha) * product + np.float32(self.beta)
 
 
-def packed_codes(values: FloatMatrix, quantizer: Quantizer) -> ByteMatrix:
+_BY_ROWS = "expected a method that codes rows one by one where further rows are to be coded, got '{}'"
+
+
+class Rotation(Protocol):
+    """An orthogonal map of ``size`` coordinates; ``caldera.incoherence`` has it."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what is known about the map."""
+
+    def undo(self, x: FloatMatrix) -> npt.NDArray[np.float64]:
+        """Return the columns of ``x`` (size, m) rotated back."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class QPlusLR(Factorization):
+    """A matrix A (n, d) as alpha * (Q + L R) + beta, all three in packed codes.
+
+    Made by ``factorize`` with the methods "caldera" and "lq-lora"; it answers what a ``Factorization`` does, but for
+    codes of further rows: rows of A were mixed before they were coded.
+
+    Attributes
+    ----------
+    codes_Q : ndarray of shape (n, bytes per row), uint8
+        The rows of Q, packed as ``quantizer_Q.pack`` does.
+    quantizer_Q : RowQuantizer
+        What the codes stand for.
+    rotations : tuple of Rotation
+        Of the rows and of the columns, in that order, where Q, L and R are coded in rotated coordinates; else empty.
+    errors : tuple of float
+        What each alternation left, relative to A in the norm that was minimised; the best is what is held.
+    """
+
+    codes_Q: ByteMatrix
+    quantizer_Q: RowQuantizer
+    rotations: tuple[Rotation, ...] = ()
+    errors: tuple[float, ...] = ()
+
+    @property
+    def Q(self) -> FloatMatrix:
+        """The part of full rank (n, d), decoded."""
+        coded = self.quantizer_Q.decode(self.quantizer_Q.unpack(self.codes_Q, self.shape[1]))
+        return self._rows_back(self._columns_back(coded))
+
+    @property
+    def L(self) -> FloatMatrix:
+        """The first factor (n, rank), decoded."""
+        return self._rows_back(super().L)
+
+    @property
+    def R(self) -> FloatMatrix:
+        """The second factor (rank, d), decoded."""
+        return self._columns_back(super().R)
+
+    @property
+    def encoder(self) -> FloatMatrix:
+        """There is none: UnsupportedError."""
+        raise UnsupportedError(_BY_ROWS.format(self.method))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that ``reconstruct`` needs: those of L and R, codes and scales of Q, and signs of the rotations."""
+        return (
+            super().nbytes
+            + self.codes_Q.nbytes
+            + self.quantizer_Q.nbytes
+            + sum(rotation.nbytes for rotation in self.rotations)
+        )
+
+    def encode(self, x: Any) -> ByteMatrix:  # noqa: ARG002 -- as above
+        """Raise UnsupportedError, whatever ``x`` (nx, d) is: rows are not coded one by one."""
+        raise UnsupportedError(_BY_ROWS.format(self.method))
+
+    def _products(self) -> Iterator[tuple[slice, FloatMatrix]]:
+        whole = self._product(slice(None), self.R)  # as rows are rotated, a part of them takes as long
+        for rows in row_blocks(*self.shape):
+            yield rows, whole[rows]
+
+    def _product(self, rows: Any, R: FloatMatrix) -> FloatMatrix:
+        out: FloatMatrix = self.Q[rows] + self.L[rows] @ R
+        return out
+
+    def _rows_back(self, x: FloatMatrix) -> FloatMatrix:
+        return self.rotations[0].undo(x).astype(np.float32) if self.rotations else x
+
+    def _columns_back(self, x: FloatMatrix) -> FloatMatrix:
+        return np.ascontiguousarray(self.rotations[1].undo(x.T).T, dtype=np.float32) if self.rotations else x
+
+
+def packed_codes(values: FloatMatrix, quantizer: RowQuantizer) -> ByteMatrix:
     """Return the packed codes of ``values`` (n, m), made in blocks of rows."""
     return np.concatenate(
         [quantizer.pack(quantizer.encode(values[rows])) for rows in row_blocks(*values.shape)]

@@ -60,7 +60,7 @@ def column_energies(A: npt.NDArray[np.floating]) -> Float64Array:
     return sums / max(len(A), 1)
 
 
-def gram(A: FloatMatrix) -> Float64Array:
+def gram(A: npt.NDArray[np.floating]) -> Float64Array:
     """Return A^T A (d, d) in float64."""
     total = np.zeros((A.shape[1], A.shape[1]))
     for rows in row_blocks(*A.shape):
@@ -78,12 +78,12 @@ def apply_gram(A: FloatMatrix, x: Float64Array) -> Float64Array:
     return total
 
 
-def singular_pairs(A: FloatMatrix, rank: int) -> tuple[Float64Array, Float64Array]:
+def singular_pairs(A: npt.NDArray[np.floating], rank: int) -> tuple[Float64Array, Float64Array]:
     """Return the ``rank`` largest singular values of A and their right singular vectors.
 
     Parameters
     ----------
-    A : ndarray of shape (n, d), float32
+    A : ndarray of shape (n, d), float32 or float64
     rank : int
         At most min(n, d).
 
@@ -107,7 +107,7 @@ def singular_pairs(A: FloatMatrix, rank: int) -> tuple[Float64Array, Float64Arra
     return values, np.where(present, vectors * signs, 0.0)
 
 
-def least_squares(L: FloatMatrix, A: FloatMatrix) -> Float64Array:
+def least_squares(L: npt.NDArray[np.floating], A: npt.NDArray[np.floating]) -> Float64Array:
     """Return the R (rank, d) that minimises the Frobenius norm of L R - A.
 
     Columns of L are brought to length one first, so that their scales do not matter;
@@ -115,8 +115,8 @@ def least_squares(L: FloatMatrix, A: FloatMatrix) -> Float64Array:
 
     Parameters
     ----------
-    L : ndarray of shape (n, rank), float32
-    A : ndarray of shape (n, d), float32
+    L : ndarray of shape (n, rank), float32 or float64
+    A : ndarray of shape (n, d), float32 or float64
     """
     inner = gram(L)
     lengths = np.sqrt(np.diag(inner))
@@ -136,7 +136,7 @@ def orthonormalise(x: Float64Array) -> Float64Array:
     return basis
 
 
-def _transposed_product(L: FloatMatrix, A: npt.NDArray[np.floating]) -> Float64Array:
+def _transposed_product(L: npt.NDArray[np.floating], A: npt.NDArray[np.floating]) -> Float64Array:
     """Return L^T A in float64."""
     total = np.zeros((L.shape[1], A.shape[1]))
     for rows in row_blocks(len(L), L.shape[1] + A.shape[1]):

@@ -8,7 +8,7 @@ Matrices here are float32, finite and two-dimensional: they have passed ``arrays
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -165,6 +165,30 @@ class CastQuantizer:
 
 
 Quantizer = UniformQuantizer | CastQuantizer
+
+
+class RowQuantizer(Protocol):
+    """What every quantizer does, these two and those of ``lplr_index.caldera``; a row is coded by itself."""
+
+    @property
+    def nbits(self) -> int:
+        """Bits of a number."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what is known beside the codes."""
+
+    def encode(self, A: FloatMatrix) -> npt.NDArray[Any]:
+        """Return the codes of ``A`` (n, m)."""
+
+    def decode(self, codes: npt.NDArray[Any]) -> FloatMatrix:
+        """Return what ``codes`` of n rows stand for, (n, m), float32."""
+
+    def pack(self, codes: npt.NDArray[Any]) -> ByteMatrix:
+        """Return the codes of n rows as bytes, (n, bytes per row)."""
+
+    def unpack(self, packed: ByteMatrix, m: int) -> npt.NDArray[Any]:
+        """Return the codes of n rows and m columns that ``pack`` made ``packed`` (n, bytes per row) of."""
 
 
 def train_quantizer(A: FloatMatrix, nbits: int, per: str = "matrix") -> Quantizer:

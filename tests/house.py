@@ -43,6 +43,7 @@ FLOORS = {
     "originals": 3,
     "rows": 4,
     "factors": 4,
+    "caldera": 4,
     "codecs": 4,
     "factorization": 5,
     "attempts": 6,

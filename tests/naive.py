@@ -86,6 +86,62 @@ def rank_floor(A, rank):
     return np.linalg.norm(values[rank:]) / np.linalg.norm(values)
 
 
+# --- CALDERA (lplr_index/caldera) -------------------------------------------------------------------------------------
+
+
+def e8_points(patterns):
+    """Return the 65536 points of the codebook of 2 bits: eight magnitudes, signs with an even sum, a shift for all."""
+    found = []
+    for pattern in patterns:
+        for bits in range(256):
+            point = np.where([bits >> j & 1 for j in range(8)], -pattern, pattern)
+            if point.sum() % 2 == 0:
+                found += [point + 0.25, point - 0.25]
+    return np.array(found)
+
+
+def weighted_error(A, approximation, second_moment):
+    """Return the root of tr(E H E^T) / tr(A H A^T)."""
+    error = A - approximation
+    return math.sqrt(np.trace(error @ second_moment @ error.T) / np.trace(A @ second_moment @ A.T))
+
+
+def round_with_feedback(A, second_moment, width, rounded):
+    """Round blocks of columns from the last on; each is first moved to where, later errors given, the least is left.
+
+    The error e of a row costs e H e^T. With the blocks after k fixed, and k and all before it free, that is least where
+    the free part of e is -e_fixed H_(fixed, free) H_(free, free)^-1.
+    """
+    out = A.copy()
+    for start in reversed(range(0, A.shape[1], width)):
+        free, fixed, block = slice(None, start + width), slice(start + width, None), slice(start, start + width)
+        later = (out - A)[:, fixed]
+        moved = -np.linalg.solve(second_moment[free, free], second_moment[free, fixed] @ later.T).T
+        out[:, block] = rounded((A[:, free] + moved)[:, block], start)
+    return out
+
+
+def q_plus_lr(A, rank, turns, inner_turns, rounded):
+    """Alternate as CALDERA does where no direction counts more: SVD of what Q leaves, factors refitted, Q rounded.
+
+    ``rounded`` has what rounds Q, L and R^T. Returns Q, L and R of the turn with the least error, and all errors.
+    """
+    whole, errors, found = np.zeros_like(A), [], []
+    for _ in range(turns):
+        target = A - whole
+        _, values, Vt = svd(target, rank)
+        R, pairs = np.sqrt(values)[:, None] * Vt, []
+        for _ in range(inner_turns):
+            L = rounded["L"](target @ np.linalg.pinv(R))
+            R = rounded["R"]((np.linalg.pinv(L) @ target).T).T
+            pairs.append((np.linalg.norm(target - L @ R), L, R))
+        _, L, R = min(pairs, key=lambda one: one[0])
+        whole = rounded["Q"](A - L @ R)
+        errors.append(relative_error(A, whole + L @ R))
+        found.append((whole, L, R))
+    return *found[int(np.argmin(errors))], errors
+
+
 # --- Rows as codes (lplr_index/kernels/codes.py, lplr_index/kernels/linear.py) ----------------------------------------
 
 BLOCK = 32

@@ -70,6 +70,8 @@ for metric in ("cosine", "ip", "l2"):
 use_many("cosine")
 for method in ("lplr", "lsvd", "dsvd"):
     factorize(x[:300], method, rank=4, nbits=4)
+for nbits in (2, 3, 4):
+    factorize(x[:300], "caldera", rank=4, nbits_Q=nbits, turns=1)
 """
 COMPLETE = f"""{WARMUP}
 warmup()

@@ -341,6 +341,10 @@ for options in (
         f = factorize(matrix, rank=100, nbits_R=32, scale="column", normalize_and_shift=True, **options)
         parts = (f.codes_L, f.codes_R, f.encoder, f.quantizer_L.vmin, np.array([f.alpha, f.beta]))
         print(options, hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest())
+for options in ({"method": "caldera", "calibration": A[:50], "turns": 3}, {"method": "lq-lora", "turns": 3}):
+    f = factorize(A[:200], rank=20, **options)
+    parts = (f.codes_L, f.codes_R, f.codes_Q, np.array(f.errors))
+    print(options["method"], hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest())
 # float32 and codes hide most differences in the last bits of float64
 with single_threaded():
     for result in (*singular_pairs(A, 100), least_squares(A[:, :100], A), orthonormalise(A.astype(np.float64))):
@@ -357,7 +361,7 @@ def test_same_bytes_on_any_number_of_threads():
         )
         digests[threads] = run.stdout.splitlines()
 
-    assert len(digests["1"]) == 16
+    assert len(digests["1"]) == 18
     assert digests["1"] == digests["2"]
 
 
@@ -402,7 +406,10 @@ MATRIX = decaying(12, 6)
         ({"A": np.zeros((0, 4)), "rank": 1}, r"expected A with at least one row, got shape \(0, 4\)"),
         ({"A": np.zeros(4), "rank": 1}, r"expected A of shape \(n, d\), got shape \(4,\)"),
         ({"A": [["a"]], "rank": 1}, "expected A to hold float or integer numbers"),
-        ({"method": "pca", "rank": 1}, "expected method to be one of lplr, lsvd, dsvd, nq, got 'pca'"),
+        (
+            {"method": "pca", "rank": 1},
+            "expected method to be one of lplr, lsvd, dsvd, nq, caldera, lq-lora, got 'pca'",
+        ),
         ({"method": ["nq"]}, "expected method to be one of"),
         ({}, "expected either rank or bits, got rank=None and bits=None"),
         ({"rank": 2, "bits": 1}, "expected either rank or bits, got rank=2 and bits=1"),
