@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from lplr_index import errors
     from lplr_index.compiling import warmup
     from lplr_index.factorfiles import decode_factors, write_factors
-    from lplr_index.factorization import factorize, rank_for_budget
-    from lplr_index.factors import Factorization
+    from lplr_index.factorization import bits_with_q, factorize, rank_for_budget
+    from lplr_index.factors import Factorization, QPlusLR
     from lplr_index.factory import index_factory
     from lplr_index.index import IndexLPLR
     from lplr_index.interop import to_faiss
@@ -32,6 +32,8 @@ __all__ = [
     "Factorization",
     "IndexLPLR",
     "IndexRefineLPLR",
+    "QPlusLR",
+    "bits_with_q",
     "decode_factors",
     "deserialize_index",
     "errors",
@@ -53,6 +55,8 @@ _HOMES = {
     "Factorization": "factors",
     "IndexLPLR": "index",
     "IndexRefineLPLR": "refine",
+    "QPlusLR": "factors",
+    "bits_with_q": "factorization",
     "decode_factors": "factorfiles",
     "deserialize_index": "storage",
     "factorize": "factorization",
