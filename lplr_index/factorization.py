@@ -39,6 +39,9 @@ from lplr_index.sketches import SKETCHES, orthogonal
 
 METHODS = ("lplr", "lsvd", "dsvd", "nq")
 
+LARGEST_NORM = 1e30
+"""Of a matrix whose rows and columns are rotated: an entry may then be as large as the norm, and so may a factor's."""
+
 # The sketches a method takes, its own choice first.
 _SKETCHES_OF = {
     "lplr": tuple(SKETCHES),
@@ -326,6 +329,11 @@ def _q_plus_lr(A: FloatMatrix, method: str, options: dict[str, Any], seed: int) 
             raise InputError(
                 f"expected calibration with a vector that is not zero, got {len(calibration)} rows of zeros"
             )
+    norm = float(np.linalg.norm(A.astype(np.float64)))
+    if norm > LARGEST_NORM:
+        raise InputError(
+            f"expected A with a norm up to {LARGEST_NORM:g}, as mixtures of its entries are float32, got {norm:g}"
+        )
     plan = _with_rank(plan_for(method, options), A.shape, rank=rank, bits=bits)
     with single_threaded():
         parts = alternate(A, damped_second_moment(calibration, d), plan, np.random.default_rng(seed))

@@ -208,7 +208,7 @@ def test_zeros_are_zeros(method, quantizer):
     assert f.errors[0] == 0
 
 
-@pytest.mark.parametrize("unit", [1e-3, 1e3])
+@pytest.mark.parametrize("unit", [1e-25, 1e-3, 1e3, 1e25])
 def test_units_do_not_matter(unit):
     f, scaled = (factorize(A * factor, "caldera", rank=8, turns=2) for factor in (1, np.float32(unit)))
 
@@ -284,6 +284,7 @@ def test_second_moments_are_damped_and_have_no_unit(queries):
             {"rank": 2, "calibration": np.zeros((3, 60))},
             "expected calibration with a vector that is not zero, got 3 rows",
         ),
+        ({"rank": 2, "A": np.full((9, 60), 3e38)}, r"expected A with a norm up to 1e\+30, .* got 6.97137e\+39"),
         ({"rank": 2, "refit": True}, "expected no refit with method 'caldera'"),
         ({"rank": 2, "sketch": "gaussian"}, "expected sketch to be one of none for 'caldera'"),
         ({"rank": 2, "power_iters": 2}, "expected power_iters with method 'lplr' only"),
@@ -299,7 +300,7 @@ def test_second_moments_are_damped_and_have_no_unit(queries):
 )
 def test_bad_arguments(arguments, message):
     with pytest.raises(InputError, match=message):
-        factorize(A, **{"method": "caldera", **arguments})
+        factorize(**{"A": A, "method": "caldera", **arguments})
 
 
 @pytest.mark.parametrize("method", Q_METHODS)
