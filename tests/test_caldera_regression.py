@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -68,6 +69,21 @@ def test_quantized_factors_are_better_than_quantizing_the_best(weight):
     assert errors[0] < naive.weighted_error(A, rounded, weight.second_moment)
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < errors[0]
+
+
+@pytest.mark.parametrize("nbits", [2, 3, 4])
+def test_of_all_turns_the_best_pair_is_kept(weight, nbits):
+    """Turns by themselves go up and down: each of these has a worse one among seven."""
+    train = partial(LatticeQuantizer.train, nbits=nbits, per="column")
+    A = decaying(80, 30).astype(float)
+
+    errors = [
+        weight.squared(A - quantized_factors(A, weight, 15, train, train, turns=turns).product())
+        for turns in range(1, 8)
+    ]
+
+    assert all(after <= before * (1 + 1e-9) for before, after in pairwise(errors))
+    assert len(set(errors)) < 7
 
 
 def test_codes_stand_for_the_values(weight):
