@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from lplr_index.caldera.plan import Q_METHODS
 from lplr_index.errors import InputError, UnsupportedError
 from lplr_index.factorization import METHODS
 
-KNOWN_METHODS = METHODS
+KNOWN_METHODS = METHODS + Q_METHODS
 """Every name that ``factorize`` takes."""
 
 PUBLISHED = ("lplr", "lsvd", "dsvd", "nq")
