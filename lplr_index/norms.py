@@ -3,7 +3,9 @@
 They are stored in one byte, as lengths: 208 in equal steps over the usual lengths, 16 from zero to them, and 32 beyond
 them, each a quarter longer than the one before, so that a row far away is never taken for a near one. Equal steps of
 the length, because that is how scores err: by |q| |x| e where the direction is off by e, as a squared norm errs by
-2 |x| e where the length is. Older files store them in two bytes, as float16.
+2 |x| e where the length is. Where lengths differ little, all from zero to half as long again count as usual: finer
+steps would tell nothing, and embeddings are often of length one, until one comes that is not.
+Older files store them in two bytes, as float16.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ _SHORT, _USUAL, _LONG = 16, 208, 32  # codes of lengths below, among and beyond 
 _GROWTH = 1.25
 _QUANTILES = (0.001, 0.999)  # of the lengths of a sample, between which they are usual
 _MARGIN = 0.1  # of their range, for rows that are not of the sample
-_FLAT = 0.01  # of the largest: the least range, where all have the same length
+_NARROW, _REACH = 0.5, 1.5  # a range less than this part of the largest length: up to so many times that all is usual
 _LEAST = 1e-300  # of what is divided by
 _HALF_MOST = 65504.0  # largest float16
 
@@ -56,7 +58,9 @@ class Norm:
             return cls(bits, unit) if bits else NO_NORM
         least, most = (float(length) for length in np.quantile(lengths, _QUANTILES))
         most = max(most, _LEAST)
-        room = _MARGIN * max(most - least, _FLAT * most)
+        if most - least < _NARROW * most:
+            return cls(bits, unit, 0.0, _REACH * most)
+        room = _MARGIN * (most - least)
         return cls(bits, unit, max(least - room, 0.0), most + room)
 
     def check(self) -> None:
