@@ -14,6 +14,7 @@ import tarfile
 import tempfile
 import urllib.request
 import zipfile
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
@@ -29,13 +30,14 @@ class RecipeError(Exception):
 
 
 @dataclass(frozen=True)
-class Archive:
+class Archive(ABC):
     """A pinned file of a registry; ``name`` is what its client is asked for."""
 
     name: str
     filename: str
     sha256: str
 
+    @abstractmethod
     def download(self, folder: Path) -> None:
         """Put the file into ``folder``.
 
@@ -44,7 +46,6 @@ class Archive:
         RecipeError
             If the client cannot.
         """
-        raise NotImplementedError
 
 
 class Wheel(Archive):
