@@ -6,6 +6,8 @@ numba's cache stays where it is, so that kernels compile in the first run and ar
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -52,6 +54,14 @@ def low_rank_vectors(n: int, d: int, *, intrinsic: int = 10, seed: int = 0) -> F
     decay = np.arange(1, d + 1) ** -0.5
     centred = (noisy * decay) @ axes * rng.lognormal(sigma=0.25, size=(n, 1))
     return (centred + 0.1 * rng.standard_normal(d)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def scripts() -> Iterator[None]:
+    """Let a module import the scripts of benchmarks/ by name, as they import each other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+        yield
 
 
 @pytest.fixture

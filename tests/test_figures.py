@@ -14,15 +14,11 @@ for module in ("matplotlib", "rich", "jinja2", "vl_convert"):
     pytest.importorskip(module)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _scripts():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "benchmarks")
-        yield
+pytestmark = pytest.mark.usefixtures("scripts")
 
 
 @pytest.fixture(scope="module")
-def figures(_scripts):
+def figures(scripts):
     return importlib.import_module("figures")
 
 

@@ -5,25 +5,19 @@ from __future__ import annotations
 import importlib
 import json
 import re
-from pathlib import Path
 
 import pytest
 
 from lplr_index.pictures.codes import LUMA_SHARE, SLACK
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 WRITE = "run `python benchmarks/images.py --write`"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _scripts():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(BENCHMARKS)
-        yield
+pytestmark = pytest.mark.usefixtures("scripts")
 
 
 @pytest.fixture(scope="module")
-def tables(_scripts):
+def tables(scripts):
     return importlib.import_module("image_tables")
 
 
@@ -61,7 +55,6 @@ def test_nobody_has_more_bytes_than_jpeg_was_allowed(measured):
         assert not here or max(peers) <= max(here.values())
 
 
-@pytest.mark.usefixtures("_scripts")
 def test_a_figure_can_be_measured_again(measured):
     images = importlib.import_module("images")
     (entry,) = images.compare(images.picture("moon"), [0.5], {"LPLR": images.WAYS["LPLR"]}, patch=16)[:1]

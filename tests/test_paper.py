@@ -19,25 +19,21 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "paper.md"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _scripts():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "benchmarks")
-        yield
+pytestmark = pytest.mark.usefixtures("scripts")
 
 
 @pytest.fixture(scope="module")
-def paper(_scripts):
+def paper(scripts):
     return importlib.import_module("paper")
 
 
 @pytest.fixture(scope="module")
-def tables(_scripts):
+def tables(scripts):
     return importlib.import_module("paper_tables")
 
 
 @pytest.fixture(scope="module")
-def published(_scripts):
+def published(scripts):
     return importlib.import_module("published")
 
 

@@ -5,28 +5,22 @@ from __future__ import annotations
 import importlib
 import json
 import re
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("rich")
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _scripts():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(BENCHMARKS)
-        yield
+pytestmark = pytest.mark.usefixtures("scripts")
 
 
 @pytest.fixture(scope="module")
-def plots(_scripts):
+def plots(scripts):
     return importlib.import_module("quality_plots")
 
 
 @pytest.fixture(scope="module")
-def pages(_scripts):
+def pages(scripts):
     return importlib.import_module("pages")
 
 

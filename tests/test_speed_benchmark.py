@@ -17,20 +17,16 @@ pytest.importorskip("faiss")
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _scripts():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "benchmarks")
-        yield
+pytestmark = pytest.mark.usefixtures("scripts")
 
 
 @pytest.fixture(scope="module")
-def speed(_scripts):
+def speed(scripts):
     return importlib.import_module("speed")
 
 
 @pytest.fixture(scope="module")
-def peaks(_scripts):
+def peaks(scripts):
     return importlib.import_module("peaks")
 
 
