@@ -1,4 +1,4 @@
-"""caldera/alternation.py, caldera/plan.py and the methods "caldera" and "lq-lora" of ``factorize``."""
+"""caldera/alternation.py and the methods "caldera" and "lq-lora" of ``factorize``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lplr_index import caldera
 from lplr_index.caldera.alternation import DAMPING, damped_second_moment
 from lplr_index.caldera.grids import GridQuantizer
 from lplr_index.caldera.lattice import LatticeQuantizer
-from lplr_index.caldera.plan import QUANTIZERS, plan_for
+from lplr_index.caldera.plan import QUANTIZERS
 from lplr_index.errors import InputError, UnsupportedError
 from lplr_index.factorization import Q_METHODS, bits_with_q, factorize, rank_for_budget
 from lplr_index.factors import Factorization, QPlusLR
@@ -301,14 +301,3 @@ def test_second_moments_are_damped_and_have_no_unit(queries):
 def test_bad_arguments(arguments, message):
     with pytest.raises(InputError, match=message):
         factorize(**{"A": A, "method": "caldera", **arguments})
-
-
-@pytest.mark.parametrize("method", Q_METHODS)
-def test_plans_are_the_published_ones(method):
-    plan = plan_for(method, {"turns": None})
-
-    if method == "caldera":
-        assert (plan.nbits_Q, plan.nbits, plan.nbits_R, plan.quantizer, plan.incoherence) == (2, 4, 4, "e8", True)
-    else:
-        assert (plan.nbits, plan.nbits_R, plan.quantizer, plan.incoherence) == (16, 16, "normalfloat", False)
-    assert plan.until_increase == (method == "lq-lora")
