@@ -14,13 +14,13 @@ from unittest import mock
 
 import numpy as np
 from pages import DOCS, table, write
-from quality import Embeddings
+from quality import Embeddings, recall_of
 from rich.progress import track
 
 from lplr_index import IndexLPLR, training
-from lplr_index.evaluation import Task, recall_at_k, score_ids
+from lplr_index.evaluation import Task
 
-K, BASE, QUERIES = 10, 5000, 1000
+BASE, QUERIES = 5000, 1000
 SHARES = (0.25, 0.75, 1.75)  # of the columns: how many rows are trained on
 
 
@@ -29,8 +29,7 @@ def recall(task: Task, bits: float) -> float:
     index = IndexLPLR(task.xb.shape[1], bits)
     index.train(task.xt)
     index.add(task.xb)
-    _, found = index.search(task.xq, K)
-    return recall_at_k(found, score_ids(task.xq, task.xb, found, metric="ip"), task.truth, K, similarity=True)
+    return recall_of(index, task)
 
 
 def main() -> None:

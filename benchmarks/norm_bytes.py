@@ -13,15 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from pages import DOCS, table, write
-from quality import Embeddings
+from quality import Embeddings, recall_of
 from rich.progress import track
 
 from lplr_index import IndexLPLR
 from lplr_index.auto import Recipe, choose
-from lplr_index.evaluation import Task, recall_at_k, score_ids
+from lplr_index.evaluation import Task
 from lplr_index.training import train_auto
 
-K = 10
 BITS = (16, 8)
 HEAD = ["set", "bits", "bytes", "two bytes", "one byte", "auto takes"]
 
@@ -31,8 +30,7 @@ def recall(task: Task, bits: float, recipe: Recipe) -> float:
     settings = IndexLPLR(task.xb.shape[1], bits, "l2").settings
     index = IndexLPLR.restored(settings, train_auto(task.xt, settings.code_size, l2=True, seed=0, recipe=recipe), None)
     index.add(task.xb)
-    _, found = index.search(task.xq, K)
-    return recall_at_k(found, score_ids(task.xq, task.xb, found, metric="l2"), task.truth, K, similarity=False)
+    return recall_of(index, task)
 
 
 def main() -> None:

@@ -34,7 +34,16 @@ from lplr_index.atomic import atomic_write
 from lplr_index.cli.lists import read_list
 from lplr_index.data import newsgroups
 from lplr_index.errors import LPLRError
-from lplr_index.evaluation import Contender, Skip, Task, contenders, measure, split_rows
+from lplr_index.evaluation import (
+    Contender,
+    Skip,
+    Task,
+    contenders,
+    measure,
+    recall_at_k,
+    score_ids,
+    split_rows,
+)
 from lplr_index.evaluation.contenders import EXACT, OURS
 
 AUTO = f"{OURS}auto"
@@ -89,6 +98,13 @@ def labels_in(folder: Path, name: str) -> npt.NDArray[Any] | None:
     """The labels (n,) of this name in a folder, numbers or strings, if there are any."""
     found = [path for path in (folder / f"{name}.npy", folder / f"{name}.txt") if path.is_file()]
     return read_list(str(found[0])) if found else None
+
+
+def recall_of(index: Any, task: Task) -> float:
+    """Return recall@k of a filled index."""
+    _, found = index.search(task.xq, task.k)
+    scores = score_ids(task.xq, task.xb, found, metric=task.scoring)
+    return recall_at_k(found, scores, task.truth, task.k, similarity=task.metric != "l2")
 
 
 class Job(NamedTuple):
