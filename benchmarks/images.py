@@ -24,9 +24,10 @@ from threadpoolctl import threadpool_limits
 
 from lplr_index.arrays import ByteMatrix
 from lplr_index.atomic import atomic_write
-from lplr_index.attempts import KNOWN_METHODS, PUBLISHED, attempt
+from lplr_index.attempts import attempt
 from lplr_index.extras import require
 from lplr_index.factorfiles import write_factors
+from lplr_index.factorization import METHODS, PUBLISHED
 from lplr_index.pictures import Entry, compare, compress_picture, contact_sheet, likeness
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -45,7 +46,7 @@ WIDTHS = {"qmf": {"nbits": 5, "nbits_R": 5}}  # integers from -16 to 15, as publ
 WAYS: Ways = {
     **{name.upper(): (name, {}) for name in PUBLISHED},
     "LSVD 4": ("lsvd", BETTER),
-    **{name.upper(): (name, WIDTHS.get(name, {})) for name in KNOWN_METHODS if name not in PUBLISHED},
+    **{name.upper(): (name, WIDTHS.get(name, {})) for name in METHODS if name not in PUBLISHED},
 }
 """The published methods with 8 bits in both factors, LSVD with better choices, and whatever else there is."""
 

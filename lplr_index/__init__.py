@@ -13,6 +13,7 @@ from lplr_index.metric import METRIC_INNER_PRODUCT, METRIC_L2
 
 if TYPE_CHECKING:
     from lplr_index import errors
+    from lplr_index.approximations import Approximation
     from lplr_index.compiling import warmup
     from lplr_index.factorfiles import decode_factors, write_factors
     from lplr_index.factorization import bits_with_q, factorize, rank_for_budget
@@ -29,6 +30,7 @@ __version__ = "0.1.0"
 __all__ = [
     "METRIC_INNER_PRODUCT",
     "METRIC_L2",
+    "Approximation",
     "Factorization",
     "IndexLPLR",
     "IndexRefineLPLR",
@@ -52,6 +54,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Approximation": "approximations",
     "Factorization": "factors",
     "IndexLPLR": "index",
     "IndexRefineLPLR": "refine",

@@ -7,15 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lplr_index.caldera.plan import Q_METHODS
 from lplr_index.errors import InputError, UnsupportedError
 from lplr_index.factorization import METHODS
-
-KNOWN_METHODS = METHODS + Q_METHODS
-"""Every name that ``factorize`` takes."""
-
-PUBLISHED = ("lplr", "lsvd", "dsvd", "nq")
-"""The methods of the LPLR paper, which it normalises and shifts where it compresses pictures."""
 
 CHOICES = {
     "lplr": ("nbits", "nbits_R", "scale", "sketch"),
@@ -61,8 +54,8 @@ def check_methods(methods: list[str]) -> list[str]:
         If there is another name among them.
     """
     for method in methods:
-        if method not in KNOWN_METHODS:
-            raise InputError(f"expected methods among {', '.join(KNOWN_METHODS)}, got {method}")
+        if method not in METHODS:
+            raise InputError(f"expected methods among {', '.join(METHODS)}, got {method}")
     return methods
 
 

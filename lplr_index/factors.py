@@ -4,22 +4,23 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from lplr_index.arrays import ByteMatrix, FloatMatrix, as_ids, as_vectors
-from lplr_index.errors import InputError, UnsupportedError
-from lplr_index.linalg import gram, project, row_blocks, single_threaded
+from lplr_index.approximations import Approximation
+from lplr_index.arrays import ByteMatrix, FloatMatrix, as_vectors
+from lplr_index.errors import UnsupportedError
+from lplr_index.integers import encode_rows
+from lplr_index.linalg import project, row_blocks, single_threaded
 from lplr_index.quantizers import RowQuantizer
 
 
 @dataclass(frozen=True, eq=False)
-class Factorization:
+class Factorization(Approximation):
     """A matrix A (n, d) as alpha * L R + beta, the entries of L and R in packed codes.
 
     Made by ``factorize``.
@@ -87,11 +88,6 @@ class Factorization:
             total += self.codes_R.nbytes + self.quantizer_R.nbytes
         return total + (0 if (self.alpha, self.beta) == (1.0, 0.0) else 2 * np.dtype(np.float32).itemsize)
 
-    @property
-    def bits_per_entry(self) -> float:
-        """Bits of ``nbytes`` per entry of A."""
-        return 8.0 * self.nbytes / (self.shape[0] * self.shape[1])
-
     def encode(self, x: Any) -> ByteMatrix:
         """Return the packed codes of rows that were not in A, with the encoder and quantizer of L as they are.
 
@@ -113,60 +109,7 @@ class Factorization:
         with single_threaded():
             return packed_codes(x if self.stored_encoder is None else project(x, self.stored_encoder), self.quantizer_L)
 
-    def reconstruct(self, rows: Any = None) -> FloatMatrix:
-        """Return the approximation of A, or of some of its rows.
-
-        Parameters
-        ----------
-        rows : array_like of shape (k,), int, optional
-            Row numbers from 0 to n - 1, in any order, repetitions allowed; all rows where None.
-
-        Returns
-        -------
-        ndarray of shape (n, d) or (k, d), float32
-
-        Raises
-        ------
-        InputError
-            If ``rows`` is not a list of such numbers.
-        """
-        if rows is None:
-            return self._shifted(self._product(slice(None), self.R))
-        wanted = as_ids(rows, name="rows")
-        outside = (wanted < 0) | (wanted >= self.shape[0])
-        if outside.any():
-            raise InputError(f"expected rows from 0 to {self.shape[0] - 1}, got {wanted[outside][0]}")
-        return self._shifted(self._product(wanted, self.R))
-
-    def relative_error(self, A: Any, queries: Any = None) -> float:
-        """Return |A - approximation| / |A| in the Frobenius norm, or that of the inner products with queries.
-
-        Where the denominator is zero it is 0 if the numerator is zero as well, and infinity otherwise.
-
-        Parameters
-        ----------
-        A : array_like of shape (n, d)
-        queries : array_like of shape (s, d), optional
-            With X for these, the error is |(A - approximation) X^T| / |A X^T|.
-
-        Raises
-        ------
-        InputError
-            If ``A`` is not a finite matrix of that shape, or ``queries`` not one of d columns.
-        """
-        A = self._same_shape(A)
-        second_moment = None if queries is None else gram(as_vectors(queries, self.shape[1], name="queries"))
-        wrong = total = 0.0
-        for rows, product in self._products():
-            exact = A[rows].astype(np.float64)
-            error = exact - self._shifted(product)
-            total += float(np.vdot(exact, exact if second_moment is None else exact @ second_moment))
-            wrong += float(np.vdot(error, error if second_moment is None else error @ second_moment))
-        if total == 0.0:
-            return math.inf if wrong else 0.0
-        return math.sqrt(wrong / total)
-
-    def normalized_and_shifted(self, A: Any) -> Factorization:
+    def normalized_and_shifted(self, A: Any) -> Self:
         """Return the same codes with the alpha and beta for which alpha * L R + beta is closest to ``A``.
 
         Parameters
@@ -179,9 +122,9 @@ class Factorization:
             If ``A`` is not a finite matrix of that shape.
         """
         A = self._same_shape(A)
-        sums = np.zeros(4)
-        for rows, narrow in self._products():
-            exact, product = A[rows].astype(np.float64), narrow.astype(np.float64)
+        multiply, sums = self._multiplier(), np.zeros(4)
+        for rows in row_blocks(*self.shape):
+            exact, product = A[rows].astype(np.float64), multiply(rows).astype(np.float64)
             sums += exact.sum(), product.sum(), (exact * product).sum(), np.square(product).sum()
         mean_A, mean, mixed, square = sums / A.size
         variance = square - mean * mean
@@ -189,29 +132,44 @@ class Factorization:
         alpha = float(np.float32((mixed - mean_A * mean) / variance)) if variance > 1e-12 * square else 1.0
         return replace(self, alpha=alpha, beta=float(np.float32(mean_A - alpha * mean)))
 
-    def _same_shape(self, A: Any) -> FloatMatrix:
-        same = as_vectors(A, self.shape[1], name="A")
-        if len(same) != self.shape[0]:
-            raise InputError(f"expected A of shape {self.shape}, got {same.shape}")
-        return same
-
     def _rows_of_L(self, rows: Any) -> FloatMatrix:
         return self.quantizer_L.decode(self.quantizer_L.unpack(self.codes_L[rows], self.rank))
 
-    def _products(self) -> Iterator[tuple[slice, FloatMatrix]]:
-        """Yield blocks of rows and their product, neither scaled nor shifted."""
-        R = self.R
-        for rows in row_blocks(*self.shape):
-            yield rows, self._product(rows, R)
+    def _decoder(self) -> Callable[[Any], FloatMatrix]:
+        multiply = self._multiplier()
+        return lambda rows: self._shifted(multiply(rows))
 
-    def _product(self, rows: Any, R: FloatMatrix) -> FloatMatrix:
-        L = self._rows_of_L(rows)
-        return L if self.codes_R is None else L @ R
+    def _multiplier(self) -> Callable[[Any], FloatMatrix]:
+        """Return a function from rows to their product, neither scaled nor shifted."""
+        if self.codes_R is None:
+            return self._rows_of_L
+        R = self.R
+        return lambda rows: self._rows_of_L(rows) @ R
 
     def _shifted(self, product: FloatMatrix) -> FloatMatrix:
         if (self.alpha, self.beta) == (1.0, 0.0):
             return product
         return np.float32(self.alpha) * product + np.float32(self.beta)
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerFactorization(Factorization):
+    """A matrix A (n, d) as alpha * L R + beta, with integers in L and R.
+
+    Made by ``factorize`` with the method "qmf". It answers what a ``Factorization`` does, but has no encoder: further
+    rows are coded by coordinate descent.
+    """
+
+    @property
+    def encoder(self) -> FloatMatrix:
+        """There is none: UnsupportedError."""
+        raise UnsupportedError(f"expected a method that rounds a product of A for an encoder, got {self.method!r}")
+
+    def encode(self, x: Any) -> ByteMatrix:
+        """Return the packed codes (nx, bytes per row) uint8 of rows ``x`` (nx, d), with R as it is."""
+        x = as_vectors(x, self.shape[1])
+        with single_threaded():
+            return packed_codes(encode_rows(x, self.R, self.beta, self.alpha, self.quantizer_L.nbits), self.quantizer_L)
 
 
 _BY_ROWS = "expected a method that codes rows one by one where further rows are to be coded, got '{}'"
@@ -287,14 +245,9 @@ class QPlusLR(Factorization):
         """Raise UnsupportedError, whatever ``x`` (nx, d) is: rows are not coded one by one."""
         raise UnsupportedError(_BY_ROWS.format(self.method))
 
-    def _products(self) -> Iterator[tuple[slice, FloatMatrix]]:
-        whole = self._product(slice(None), self.R)  # as rows are rotated, a part of them takes as long
-        for rows in row_blocks(*self.shape):
-            yield rows, whole[rows]
-
-    def _product(self, rows: Any, R: FloatMatrix) -> FloatMatrix:
-        out: FloatMatrix = self.Q[rows] + self.L[rows] @ R
-        return out
+    def _multiplier(self) -> Callable[[Any], FloatMatrix]:
+        whole: FloatMatrix = self.Q + self.L @ self.R  # as rows are rotated, a part of them takes as long
+        return lambda rows: whole[rows]
 
     def _rows_back(self, x: FloatMatrix) -> FloatMatrix:
         return self.rotations[0].undo(x).astype(np.float32) if self.rotations else x

@@ -16,7 +16,7 @@ from lplr_index.arrays import FloatMatrix, some_rows
 from lplr_index.auto import Metrics, Recipe, choose, fit, with_unseen_directions
 from lplr_index.codecs import ScalarCodec
 from lplr_index.errors import InputError
-from lplr_index.factorization import factorize
+from lplr_index.factorization.low_rank import low_rank
 from lplr_index.gains import NO_GAIN, Gain
 from lplr_index.model import Model
 from lplr_index.norms import Norm
@@ -96,7 +96,7 @@ def train_published(x: FloatMatrix, settings: Settings) -> Model:
         raise InputError(f"expected at least {settings.rank} training rows for rank {settings.rank}, got {len(x)}")
     bits_R, seed = settings.nbits_R, settings.seed
     plain = method == "nq"
-    factors = factorize(x, method, rank=None if plain else settings.rank, nbits=nbits, nbits_R=bits_R, seed=seed)
+    factors = low_rank(x, method, seed, rank=None if plain else settings.rank, nbits=nbits, nbits_R=bits_R)
     codes = np.tile(np.arange(1 << nbits, dtype=np.uint8)[:, None], (1, factors.rank))
     grid = factors.quantizer_L.decode(codes)
     levels = [np.ascontiguousarray(column, dtype=np.float32) for column in grid.T]

@@ -22,7 +22,7 @@ def pack(codes, nbits):
     )
 
 
-# --- The factorizations of the LPLR paper (lplr_index/factorization.py) -----------------------------------------------
+# --- The factorizations of the LPLR paper (lplr_index/factorization/) -------------------------------------------------
 
 
 def quantize(x, nbits, axis=None):

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from lplr_index.attempts import CHOICES, KNOWN_METHODS, PUBLISHED, attempt, check_methods, options_of
+from lplr_index.attempts import CHOICES, attempt, check_methods, options_of
 from lplr_index.errors import InputError, MissingDependencyError
 from lplr_index.extras import require
-from lplr_index.factorization import factorize
+from lplr_index.factorization import METHODS, PUBLISHED, factorize
 from matrices import decaying
 
 
 def test_published_methods_are_methods():
-    assert set(PUBLISHED) <= set(KNOWN_METHODS) & set(CHOICES)
-    assert check_methods([*KNOWN_METHODS]) == [*KNOWN_METHODS]
+    assert set(PUBLISHED) <= set(METHODS) & set(CHOICES)
+    assert check_methods([*METHODS]) == [*METHODS]
 
 
-@pytest.mark.parametrize("method", KNOWN_METHODS)
+@pytest.mark.parametrize("method", METHODS)
 def test_every_method_takes_its_options(method):
     f = factorize(decaying(60, 20), method, bits=8, **options_of(method, nbits=4, scale="column", sketch="orthogonal"))
 

@@ -11,9 +11,9 @@ from PIL import Image
 
 from commands import files, run, without
 from lplr_index import decode_factors, factorize
-from lplr_index.attempts import KNOWN_METHODS
 from lplr_index.cli import compress
 from lplr_index.errors import UnsupportedError
+from lplr_index.factorization import METHODS
 from matrices import decaying
 from test_pictures import colour_scene, scene
 
@@ -33,7 +33,7 @@ def test_every_method_compresses_a_matrix(capsys):
 
     assert (document["kind"], document["rows"], document["d"]) == ("matrix", 200, 60)
     found = {(each["method"], each["bits"]): each for each in document["results"]}
-    assert list(found) == [(method, bits) for bits in (1, 3) for method in KNOWN_METHODS]
+    assert list(found) == [(method, bits) for bits in (1, 3) for method in METHODS]
     f = factorize(decaying(200, 60), "lplr", bits=3, nbits=4, seed=5)
     assert found["lplr", 3]["bytes"] == f.nbytes
     assert found["lplr", 3]["error"] == pytest.approx(f.relative_error(decaying(200, 60)))
@@ -71,12 +71,12 @@ def test_a_picture_is_compared_with_files_of_its_size(capsys, name, channels):
     document = done.document
     assert (document["kind"], document["width"], document["height"]) == ("picture", 128, 96)
     assert (document["channels"], document["patch"]) == (channels, 8)
-    assert [each["method"] for each in document["results"]] == 2 * [*KNOWN_METHODS, "JPEG", "WebP"]
+    assert [each["method"] for each in document["results"]] == 2 * [*METHODS, "JPEG", "WebP"]
     made = {(each["method"], each["bits_per_pixel"]): each for each in document["results"] if not each["reason"]}
     assert ("lplr", 2) in made
     assert ("JPEG", 2) in made
     assert all(each["psnr"] > 10 and 0 < each["ssim"] <= 1 and each["bytes"] > 0 for each in made.values())
-    assert made["JPEG", 2]["bytes"] <= max(made[each, 2]["bytes"] for each in KNOWN_METHODS if (each, 2) in made)
+    assert made["JPEG", 2]["bytes"] <= max(made[each, 2]["bytes"] for each in METHODS if (each, 2) in made)
     assert named(done)[-2:] == ["contact.png", "compression.json"]
     assert decode_factors("out/lplr-2.npz").shape == ((96, 128) if channels == 1 else (96, 128, 3))
     with Image.open("out/contact.png") as sheet:
@@ -87,7 +87,7 @@ def test_the_table_of_a_picture_names_all_and_what_is_counted(capsys):
     lines = run(capsys, "compress", "grey.png", "--bits-per-pixel", "1").out.splitlines()
 
     assert lines[0] == "grey.png: 128 x 96 pixels, grey, rows are pixel rows"
-    assert [line.split()[0] for line in lines[2:-2]] == [*KNOWN_METHODS, "JPEG", "WebP"]
+    assert [line.split()[0] for line in lines[2:-2]] == [*METHODS, "JPEG", "WebP"]
     assert lines[-2] == "Bytes: headers counted for all."
 
 

@@ -11,8 +11,9 @@ from PIL import Image
 
 from commands import without
 from lplr_index import decode_factors, factorize, write_factors
-from lplr_index.attempts import KNOWN_METHODS, attempt
+from lplr_index.attempts import attempt
 from lplr_index.errors import InputError, MissingDependencyError
+from lplr_index.factorization import METHODS
 from lplr_index.pictures import as_pixels, compare, compress_picture, contact_sheet, encode_within, likeness
 from lplr_index.pictures.codecs import FORMATS
 from lplr_index.pictures.codes import HEADER_BYTES, MATRIX_BYTES, SLACK, Picture
@@ -90,7 +91,7 @@ def test_bytes_are_those_of_the_arrays_and_of_the_headers():
 
 
 @pytest.mark.parametrize("make", [scene, colour_scene])
-@pytest.mark.parametrize("method", KNOWN_METHODS)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("patch", [0, 8])
 def test_no_picture_takes_more_than_its_budget(make, method, patch):
     pixels = make(128, 192)

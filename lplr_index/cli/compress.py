@@ -19,14 +19,14 @@ import numpy as np
 
 from lplr_index.arrays import ByteMatrix, FloatMatrix, as_integer
 from lplr_index.atomic import atomic_write
-from lplr_index.attempts import KNOWN_METHODS, attempt, check_methods, options_of
+from lplr_index.attempts import attempt, check_methods, options_of
 from lplr_index.cli.options import add_key, add_seed, names, numbers
 from lplr_index.cli.output import Terminal, check_output, output_folder
 from lplr_index.embedding.images import FILES, load_image
 from lplr_index.errors import InputError, UnsupportedError, VectorFileError
 from lplr_index.extras import require
 from lplr_index.factorfiles import write_factors
-from lplr_index.factorization import factorize
+from lplr_index.factorization import METHODS, factorize
 from lplr_index.pictures import Entry, as_pixels, compare, contact_sheet
 from lplr_index.pictures.codes import as_patch
 from lplr_index.pictures.sheet import decibels
@@ -48,9 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--bits", type=numbers, help="of a matrix: bits an entry, with commas")
     budget.add_argument("--bits-per-pixel", type=numbers, help="of a picture: bits a pixel, all channels, with commas")
-    parser.add_argument(
-        "--methods", type=names, default=list(KNOWN_METHODS), help=f"with commas ({','.join(KNOWN_METHODS)})"
-    )
+    parser.add_argument("--methods", type=names, default=list(METHODS), help=f"with commas ({','.join(METHODS)})")
     parser.add_argument(
         "--patch", metavar="P", type=int, default=0, help="of a picture: rows are patches of P x P pixels"
     )

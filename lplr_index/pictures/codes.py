@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 
 from lplr_index.arrays import ByteMatrix, FloatMatrix, as_array, as_integer
-from lplr_index.attempts import PUBLISHED
 from lplr_index.errors import InputError
 from lplr_index.extras import require
-from lplr_index.factorization import factorize
+from lplr_index.factorization import PUBLISHED, factorize
 
 LUMA_SHARE = 0.8
 """Of the bits of a colour picture."""
