@@ -209,7 +209,7 @@ def read_document(path: Path) -> dict[str, Any]:
     """Return the JSON object in a file, empty where there is no file or it is damaged: then it counts as absent."""
     try:
         document = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):  # of brackets by the thousand
         return {}
     return document if isinstance(document, dict) else {}
 

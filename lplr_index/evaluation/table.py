@@ -123,7 +123,7 @@ def read_json(path: str | os.PathLike[str]) -> SweepResult:
         )
     except OSError as err:
         raise InputError(f"cannot read {path}: {err.strerror or err}") from err
-    except (ValueError, KeyError, TypeError) as err:
+    except (ValueError, KeyError, TypeError, RecursionError) as err:
         if isinstance(err, InputError):
             raise
         raise InputError(f"expected a sweep as write_json writes it in {path}, got {err!r}") from err
