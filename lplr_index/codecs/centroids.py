@@ -25,9 +25,12 @@ class Centroids:
     ----------
     table : ndarray of shape (stages, 256, m), float32
         The centroids of each stage; there may be no stages.
+    unit : float
+        What they are float16 multiples of, if they are.
     """
 
     table: npt.NDArray[np.float32]
+    unit: float = 1.0
 
     @property
     def stages(self) -> int:
@@ -70,7 +73,7 @@ class Centroids:
 
     @cached_property
     def _product(self) -> Product:
-        return Product(np.ascontiguousarray(self.table.reshape(-1, self.table.shape[2]).T))
+        return Product(np.ascontiguousarray(self.table.reshape(-1, self.table.shape[2]).T), self.unit)
 
     @cached_property
     def _told(self) -> npt.NDArray[np.int64]:

@@ -364,7 +364,7 @@ class TrellisCodec:
     @cached_property
     def _centroids(self) -> Centroids:
         """The centroids in float32."""
-        return Centroids(self.centroids.astype(np.float32) * self.unit)
+        return Centroids(self.centroids.astype(np.float32) * self.unit, float(self.unit[0]))
 
     @cached_property
     def _kernel_form(self) -> tuple[tuple[npt.NDArray[Any], ...], tuple[npt.NDArray[Any], ...], npt.NDArray[np.int32]]:
