@@ -40,6 +40,7 @@ FLOORS = {
     "sketches": 3,
     "basis": 3,
     "products": 3,
+    "projection": 3,
     "blocks": 3,
     "filters": 3,
     "originals": 3,

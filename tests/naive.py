@@ -154,6 +154,11 @@ def multiply(x, matrix):
     return np.cumsum(np.concatenate([np.zeros_like(steps[:1]), steps]), axis=0, dtype=np.float32)[-1]
 
 
+def multiply_bytes(q, R):
+    """Multiply rows of signed bytes in integers that hold anything."""
+    return q.astype(np.int64) @ R.T.astype(np.int64)
+
+
 def encode(y, edges, starts, fields, nbytes):
     """Count the edges below a value, which gives its code, and write the parts of the codes into one long integer."""
     numbers = [(edges[start:stop] < y[:, j, None]).sum(axis=1) for j, (start, stop) in enumerate(pairwise(starts))]
