@@ -133,7 +133,7 @@ class Model:
 
     def decode(self, codes: ByteMatrix) -> FloatMatrix:
         """Reconstructions (n, d) of rows' bytes (n, code_size)."""
-        L = self.codec.decode(np.ascontiguousarray(codes[:, : self.codec.nibbles // 2 + self.codec.stages]))
+        L = self.coordinates(codes)
         x = L if self._reconstruction is None else self._reconstruction(L)
         if self._centred:
             x = x + self.mu
@@ -141,11 +141,22 @@ class Model:
             x = x * self.gain.decode(self.gain_codes(codes), np.float32)[:, None]
         return np.ascontiguousarray(x, dtype=np.float32)
 
+    def coordinates(self, codes: ByteMatrix) -> FloatMatrix:
+        """Rows of L (n, m) in rows' bytes (n, code_size), without their gains."""
+        return self.codec.decode(np.ascontiguousarray(codes[:, : self.codec.nibbles // 2 + self.codec.stages]))
+
     def gain_codes(self, codes: ByteMatrix) -> ByteMatrix:
         """The codes of gains (n,) in rows' bytes (n, code_size), of a model that has gains."""
         if self.gain.bits == 4:
             return np.right_shift(codes[:, self._last], 4, dtype=np.uint8)
         return codes[:, self._last + 1 + self.codec.stages]
+
+    def stored_norms(self, codes: ByteMatrix) -> npt.NDArray[np.float64]:
+        """The squared norms (n,) in rows' bytes (n, code_size), of a model that has norms."""
+        stored = np.ascontiguousarray(codes[:, codes.shape[1] - self.norm.bits // 8 :])
+        values = self.norm.values[stored.view(f"<u{stored.shape[1]}")[:, 0]]
+        norms: npt.NDArray[np.float64] = self.norm.unit + values.astype(np.float64)
+        return norms
 
     def norms(self, L: FloatMatrix) -> npt.NDArray[np.float64]:
         """|mu + l R| of each row of L (n, m), (n,), without forming the reconstructions."""

@@ -183,9 +183,9 @@ class Originals:
         return crc
 
 
-def spread_rows(n: int) -> IdArray:
-    """Some row numbers (at most 256,) of n, evenly spread: enough to see whether two matrices are the same."""
-    size = min(n, _SAMPLED)
+def spread_rows(n: int, most: int = _SAMPLED) -> IdArray:
+    """Some row numbers (at most ``most``,) of n, evenly spread: 256 tell whether two matrices are the same."""
+    size = min(n, most)
     return np.arange(size, dtype=np.int64) * (n - 1) // max(size - 1, 1)
 
 

@@ -13,7 +13,7 @@ from commands import files, run, without
 from lplr_index import IndexLPLR, read_index, write_vectors
 from lplr_index.cli import demo, evaluate
 from lplr_index.data import newsgroups
-from lplr_index.evaluation import PEERS, read_json, sweep
+from lplr_index.evaluation import PEERS, Breakdown, read_json, sweep
 from lplr_index.reporting import render_page
 from lplr_index.vectors.base import draw_rows
 
@@ -61,6 +61,20 @@ def test_the_document_is_the_sweep_of_the_library(folder, vectors, capsys):
     assert measured(done.document["reports"]) == expected(
         vectors.xt, vectors.xq, metric="l2", k=5, seed=3, **labels, **SAME
     )
+
+
+def test_errors_are_taken_apart_where_asked(folder, vectors, capsys):
+    given = ["--queries", "q.fvecs", "--breakdown"]
+
+    document = run(capsys, "evaluate", "x.npy", *given, *OURS, "--json").document
+    table = run(capsys, "evaluate", "x.npy", *given, *OURS).out
+
+    result = sweep(vectors.xt, vectors.xq, breakdown=True, **SAME)
+    assert [Breakdown.of(each) for each in document["breakdowns"]] == list(result.breakdowns)
+    assert [(each["name"], each["requested_bits"]) for each in document["breakdowns"]] == [
+        (each.name, each.requested_bits) for each in result.reports
+    ]
+    assert "query int8 %" in table
 
 
 def test_queries_are_held_out_where_none_are_given(folder, vectors, capsys):

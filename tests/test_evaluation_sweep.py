@@ -105,6 +105,21 @@ def test_everyone_competes_on_the_same_rows(collection):
     assert result.spectrum == spectrum(unit_rows(collection["x"][split_rows(600).train])[0])
 
 
+def test_errors_of_ours_are_taken_apart_where_asked(collection):
+    options = {"bits": [0.5, 2], "methods": ["auto", "nq"], "peers": False, "repeat": 1}
+    plain, result = sweep(**collection, **options), sweep(**collection, breakdown=True, **options)
+
+    assert plain.breakdowns == ()
+    assert quality(plain) == quality(result)
+    assert plain.skipped == result.skipped != ()
+    assert [each.name for each in result.breakdowns] == ["LPLR auto", "LPLR auto", "LPLR nq"]
+    for each, report in zip(result.breakdowns, result.reports, strict=True):
+        assert (each.requested_bits, each.n, each.nq, each.k) == (report.requested_bits, 300, 60, 10)
+        assert next(stage.recall for stage in each.stages if stage.name == "search") == pytest.approx(
+            report.recall_at_k
+        )
+
+
 def test_without_faiss_ours_are_shown_and_faiss_is_named(collection, monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     result = sweep(**collection, bits=[2], methods=["auto"], peers=["faiss"], repeat=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import itertools
 import json
 import re
 import sys
@@ -11,10 +12,12 @@ import sys
 import pytest
 
 from lplr_index.errors import InputError, WriteError
-from lplr_index.evaluation.table import best_at_bytes, read_json, render, write_csv, write_json
+from lplr_index.evaluation.breakdown import Breakdown, Stage
+from lplr_index.evaluation.table import best_at_bytes, read_json, render, render_breakdown, write_csv, write_json
 from sweeps import a_report, a_sweep
 
 ANSI = "\x1b["
+STAGES = ("rank", "L bits", "search", "R int8", "query int8")
 
 
 @pytest.fixture
@@ -182,3 +185,62 @@ def test_a_missing_file_is_named(tmp_path):
 def test_where_nothing_can_be_written_an_error_says_so(a_small_sweep, tmp_path, write):
     with pytest.raises(WriteError, match="no folder"):
         write(a_small_sweep, tmp_path / "none" / "sweep")
+
+
+# Where errors come from
+
+
+def a_breakdown(name, bits, *changes, recall=0.9):
+    """Return stages of these changes, without cross terms."""
+    errors = itertools.accumulate(changes)
+    stages = [
+        Stage(stage, change, 0.0, error, recall) for stage, change, error in zip(STAGES, changes, errors, strict=False)
+    ]
+    return Breakdown(name, bits, 5000, 256, 10, tuple(stages))
+
+
+def test_stages_of_one_index_are_lines(drawn_by):
+    cross = Stage("query int8", 0.125, -0.00000001, 0.25, 0.61234)
+    found = a_breakdown("mine", None, 0.0625, 0.5)
+    text = render_breakdown(dataclasses.replace(found, stages=(*found.stages, cross)))
+
+    lines = [line.split() for line in text.splitlines()]
+    assert ["stage", "changes", "%", "cross", "%", "error", "%", "recall@10"] in lines
+    assert ["rank", "6.2500", "0.0000", "6.2500", "0.9000"] in lines
+    assert ["L", "bits", "50.0000", "0.0000", "56.2500", "0.9000"] in lines
+    assert ["query", "int8", "12.5000", "0.0000", "25.0000", "0.6123"] in lines
+    assert "5000 rows, 256 queries." in text
+
+
+def test_stages_of_several_indexes_are_columns_below_the_table(a_small_sweep, drawn_by):
+    some = (
+        a_breakdown("LPLR auto", 4, 0.01, 0.02, 0.0, 0.03, 0.04),
+        a_breakdown("LPLR nq", 1, 0.0, 0.5, 0.0, 0.125, 0.25, recall=0.5),
+    )
+
+    text = render(dataclasses.replace(a_small_sweep, breakdowns=some))
+
+    whole, below = text.split("index ")[1:]
+    assert whole.strip() == render(a_small_sweep).split("index ")[1].strip()
+    lines = [line.split() for line in below.splitlines()]
+    assert lines[0][:6] == ["bits", "rank", "%", "L", "bits", "%"]
+    nq = "LPLR nq 1 0.0000 50.0000 0.0000 50.0000 12.5000 25.0000 0.500 0.500 0.500 0.500 0.500"
+    auto = "LPLR auto 4 1.0000 2.0000 0.0000 3.0000 3.0000 4.0000 0.900 0.900 0.900 0.900 0.900"
+    drawn = [" ".join(line) for line in lines if line[:1] == ["LPLR"]]
+    assert drawn == [nq, auto]
+
+
+def test_breakdowns_are_read_back(a_small_sweep, tmp_path):
+    some = (a_breakdown("LPLR auto", 4, 0.01, 0.02, 0.0, 0.03, 0.04),)
+    result = dataclasses.replace(a_small_sweep, breakdowns=some)
+
+    write_json(result, tmp_path / "some.json")
+    write_csv(result, tmp_path / "some.csv")
+    write_csv(a_small_sweep, tmp_path / "none.csv")
+
+    assert read_json(tmp_path / "some.json") == result
+    assert (tmp_path / "some.csv").read_bytes() == (tmp_path / "none.csv").read_bytes()
+    content = json.loads((tmp_path / "some.json").read_text("utf-8"))
+    del content["breakdowns"]  # as files from before have it
+    (tmp_path / "old.json").write_text(json.dumps(content), "utf-8")
+    assert read_json(tmp_path / "old.json") == a_small_sweep

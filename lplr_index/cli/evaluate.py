@@ -62,6 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     peers.add_argument("--no-peers", dest="peers", action="store_false", help="ours alone")
     parser.add_argument("--thorough", action="store_true", help="train faiss as long as faiss does, for minutes")
+    parser.add_argument("--breakdown", action="store_true", help="say where the errors of ours come from")
     add_metric(parser)
     add_k(parser)
     add_seed(parser)
@@ -93,6 +94,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
                     methods=options.methods,
                     peers=options.peers,
                     thorough=options.thorough,
+                    breakdown=options.breakdown,
                     seed=options.seed,
                     threads=options.threads,
                     data=options.name or _name_of(options.vectors),

@@ -1,21 +1,29 @@
-"""Say what is in an index file.
+"""Say what is in an index file, and with vectors and queries where its errors come from.
 
-The rows themselves are not read: see verify.
+The rows themselves are not read: see verify. With --vectors, what the index was made of, and --queries some of all
+three are, and a table says what the rank, the bits of rows and the arithmetic of queries do to scores and to recall.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lplr_index.cli.options import add_k, add_key
 from lplr_index.cli.output import Terminal
 from lplr_index.container import version_of
+from lplr_index.errors import InputError
+from lplr_index.evaluation import Breakdown, break_down, render_breakdown
+from lplr_index.evaluation.breakdown import MOST_QUERIES, MOST_ROWS
 from lplr_index.index import IndexLPLR
+from lplr_index.originals import spread_rows
 from lplr_index.refine import AnyIndex, IndexRefineLPLR
 from lplr_index.storage import read_index
+from lplr_index.vectors import open_vectors
 
 EXAMPLE = "lplr-index info vectors.lplr"
 ID_BYTES = 8
@@ -24,12 +32,45 @@ ID_BYTES = 8
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("index", metavar="INDEX", help="the index file")
+    parser.add_argument("--vectors", metavar="EMB", help="what the index was made of: a file, a folder, or a pattern")
+    add_key(parser)
+    parser.add_argument("--queries", metavar="Q", help="queries to measure errors with")
+    parser.add_argument("--query-key", metavar="NAME", help="as --key, for the queries")
+    add_k(parser)
 
 
 def run(options: argparse.Namespace, terminal: Terminal) -> None:
-    """Read the header and say it."""
-    facts = describe(read_index(options.index, verify=False), options.index)
-    terminal.result(facts, _table(facts))
+    """Read the header and say it; with vectors and queries, measure."""
+    if (options.vectors is None) != (options.queries is None):
+        raise InputError("expected --vectors and --queries together, got one of them")
+    index = read_index(options.index, verify=False)
+    facts = describe(index, options.index)
+    lines = _table(facts)
+    if options.vectors is not None:
+        found = _break_down(index, options)
+        facts["breakdown"] = dataclasses.asdict(found)
+        lines += ["", *render_breakdown(found).splitlines()]
+        if isinstance(index, IndexRefineLPLR):
+            lines.append("Of the first stage: the second ranks its candidates anew.")
+    terminal.result(facts, lines)
+
+
+def _break_down(index: AnyIndex, options: argparse.Namespace) -> Breakdown:
+    """Measure some rows, of which each is the row of its id in the vectors, or of its place where they are as many."""
+    base = index.base_index if isinstance(index, IndexRefineLPLR) else index
+    rows = spread_rows(base.ntotal, MOST_ROWS)
+    with open_vectors(options.vectors, key=options.key) as source:
+        numbers = rows if source.n == base.ntotal else base.rows.ids.all()[rows]
+        if len(rows) and numbers.max() >= source.n:
+            raise InputError(
+                f"expected {options.vectors} to have the {base.ntotal} rows of {options.index}, or one for each id, "
+                f"got {source.n} rows and the id {numbers.max()}"
+            )
+        order = np.argsort(numbers)
+        x = source.take(numbers[order])[np.argsort(order)]
+    with open_vectors(options.queries, key=options.query_key) as source:
+        xq = source.take(spread_rows(source.n, MOST_QUERIES))
+    return break_down(base, x, xq, k=options.k, rows=rows, name=str(options.index))
 
 
 def describe(index: AnyIndex, path: str) -> dict[str, Any]:

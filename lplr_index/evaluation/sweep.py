@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from lplr_index.arrays import IdArray, as_integer
 from lplr_index.errors import InputError, LPLRError
+from lplr_index.evaluation.breakdown import Breakdown, break_down
 from lplr_index.evaluation.contenders import OURS, Contender, Skip, chosen_peers, contenders
 from lplr_index.evaluation.machine import describe_machine
 from lplr_index.evaluation.measure import Report, measure
@@ -79,12 +81,15 @@ class SweepResult:
         Who is not shown, and why.
     spectrum : tuple of float or None
         See ``spectrum``, of the training rows; None in files from before it was measured.
+    breakdowns : tuple of Breakdown
+        Of ours, in the order of their reports; none where they were not asked for.
     """
 
     conditions: Conditions
     reports: tuple[Report, ...]
     skipped: tuple[Skip, ...]
     spectrum: tuple[float, ...] | None = None
+    breakdowns: tuple[Breakdown, ...] = ()
 
 
 class Split(NamedTuple):
@@ -143,6 +148,7 @@ def sweep(
     peers: bool | Sequence[str] = True,
     disjoint: bool = True,
     thorough: bool = False,
+    breakdown: bool = False,
     seed: int = 0,
     threads: int | None = 1,
     repeat: int = 3,
@@ -174,6 +180,8 @@ def sweep(
     thorough : bool
         Train faiss's product quantizers for as long as faiss does by default, and also its additive quantizers of up
         to 16 codes a row.
+    breakdown : bool
+        Whether to take the errors of ours apart, see ``break_down``.
     seed : int
         Of the split and of everything trained.
     threads : int, optional
@@ -196,12 +204,11 @@ def sweep(
     """
     threads = as_threads(threads)
     task = _task(x, xq, metric, k, labels, query_labels, seed, disjoint=disjoint)
-    d, nt = task.xb.shape[1], len(task.xt)
     todo, skipped = contenders(
-        d,
+        task.xb.shape[1],
         bits,
         metric=task.metric,
-        nt=nt,
+        nt=len(task.xt),
         methods=methods,
         peers=peers,
         thorough=thorough,
@@ -209,21 +216,23 @@ def sweep(
         seed=seed,
     )
     reports: list[Report] = []
+    breakdowns: list[Breakdown] = []
+    tell = progress or _silently
     for done, contender in enumerate(todo):
-        if progress:
-            progress(done, len(todo), contender.name)
+        tell(done, len(todo), contender.name)
         try:
-            reports.append(_run(contender, task, threads, repeat))
+            report, apart = _run(contender, task, threads, repeat, breakdown=breakdown)
+            reports.append(report)
+            breakdowns += apart
         except _refusals(contender) as err:  # the data do not suit it: another may do better, and the reader is told
             skipped.append(Skip(contender.name, contender.requested_bits, str(err)))
-    if progress:
-        progress(len(todo), len(todo), "")
+    tell(len(todo), len(todo), "")
     conditions = Conditions(
         data=data,
         n=len(task.xb),
-        nt=nt,
+        nt=len(task.xt),
         nq=len(task.xq),
-        d=d,
+        d=task.xb.shape[1],
         k=task.k,
         metric=task.metric,
         seed=seed,
@@ -232,7 +241,11 @@ def sweep(
         repeat=repeat,
         machine=describe_machine(*(peer.package for peer in chosen_peers(peers))),
     )
-    return SweepResult(conditions, tuple(reports), tuple(skipped), spectrum(task.xt))
+    return SweepResult(conditions, tuple(reports), tuple(skipped), spectrum(task.xt), tuple(breakdowns))
+
+
+def _silently(_done: int, _total: int, _name: str) -> None:
+    """Tell nobody."""
 
 
 def _task(
@@ -254,26 +267,39 @@ def _task(
     )
 
 
+def _is_ours(contender: Contender) -> bool:
+    return contender.family.startswith(OURS)
+
+
 def _refusals(contender: Contender) -> tuple[type[Exception], ...]:
     """Return how an index says no: ours by errors of its own, each other library in its way."""
-    if contender.family.startswith(OURS):
+    if _is_ours(contender):
         return (LPLRError,)
     return (LPLRError, RuntimeError, ValueError, TypeError, AssertionError)
 
 
-def _run(contender: Contender, task: Task, threads: int, repeat: int) -> Report:
-    if contender.family.startswith(OURS):
+def _run(
+    contender: Contender, task: Task, threads: int, repeat: int, *, breakdown: bool
+) -> tuple[Report, list[Breakdown]]:
+    """Measure, and take the errors apart where that is wanted and it is one of ours."""
+    if _is_ours(contender):
         trial = contender.build()
         trial.train(task.xt[:_WARM_UP_ROWS])
         trial.add(task.xb[:_WARM_UP_ROWS])
         trial.search(task.xq[:1], task.k)
-    return measure(
-        contender.build(),
+    index, name, bits = contender.build(), contender.name, contender.requested_bits
+    report = measure(
+        index,
         task,
-        name=contender.name,
+        name=name,
         family=contender.family,
         notes=contender.notes,
-        requested_bits=contender.requested_bits,
+        requested_bits=bits,
         threads=threads,
         repeat=repeat,
     )
+    if not (breakdown and _is_ours(contender)):
+        return report, []
+    with threadpool_limits(threads):
+        apart = break_down(index, task.xb, task.xq, k=task.k, name=name, requested_bits=bits, threads=threads)
+    return report, [apart]

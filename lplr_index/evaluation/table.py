@@ -16,6 +16,7 @@ from pathlib import Path
 
 from lplr_index.atomic import atomic_write
 from lplr_index.errors import InputError, MissingDependencyError
+from lplr_index.evaluation.breakdown import SEARCH, Breakdown
 from lplr_index.evaluation.contenders import OURS, Skip
 from lplr_index.evaluation.measure import TIMED_QUERIES, Report
 from lplr_index.evaluation.sweep import Conditions, SweepResult
@@ -64,11 +65,54 @@ def render(result: SweepResult, *, colour: bool = False) -> str:
     breaks = {
         i for i in range(1, len(reports)) if reports[i].bytes_per_vector >= _NEW_GROUP * reports[i - 1].bytes_per_vector
     }
-    try:
-        body = _with_rich(header, rows, breaks, colour=colour)
-    except MissingDependencyError:
-        body = _plain(header, rows, breaks)
-    return "\n".join([body, *_footer(result, reports)]) + "\n"
+    lines = [_drawn(header, rows, breaks, colour=colour), *_footer(result, reports)]
+    if result.breakdowns:
+        lines += ["", render_breakdowns(result.breakdowns, colour=colour).rstrip("\n")]
+    return "\n".join(lines) + "\n"
+
+
+def render_breakdown(found: Breakdown, *, colour: bool = False) -> str:
+    """Return the stages of one index as a table with what is to be known about it, ending with a line break.
+
+    Parameters
+    ----------
+    found : Breakdown
+        What to show.
+    colour : bool
+        As for ``render``.
+    """
+    header = ["stage", "changes %", "cross %", "error %", f"recall@{found.k}"]
+    rows = [
+        [each.name, *(_percent(value) for value in (each.change, each.cross, each.error)), _number(each.recall, 4)]
+        for each in found.stages
+    ]
+    return "\n".join([_drawn(header, rows, set(), colour=colour), "", *_about_stages([found])]) + "\n"
+
+
+def render_breakdowns(found: Sequence[Breakdown], *, colour: bool = False) -> str:
+    """Return the stages of several indexes as one table with what is to be known about it, ending with a line break.
+
+    Parameters
+    ----------
+    found : sequence of Breakdown
+        What to show, at least one; all of the same stages.
+    colour : bool
+        As for ``render``.
+    """
+    names = [each.name for each in found[0].stages]
+    done = names.index(SEARCH) + 1
+    changes = [f"{name} %" for name in names]
+    changes.insert(done, "error %")
+    header = ["index", "bits", *changes, *(f"@{found[0].k} {name}" for name in names)]
+    ordered = sorted(found, key=lambda each: each.requested_bits or 0)
+    rows = []
+    for each in ordered:
+        cells = [_percent(stage.change) for stage in each.stages]
+        cells.insert(done, _percent(each.error))
+        cells += [_number(stage.recall, 3) for stage in each.stages]
+        rows.append([each.name, "-" if each.requested_bits is None else f"{each.requested_bits:g}", *cells])
+    breaks = {i for i in range(1, len(rows)) if ordered[i].requested_bits != ordered[i - 1].requested_bits}
+    return "\n".join([_drawn(header, rows, breaks, colour=colour), "", *_about_stages(found)]) + "\n"
 
 
 def write_csv(result: SweepResult, path: str | os.PathLike[str]) -> None:
@@ -120,6 +164,7 @@ def read_json(path: str | os.PathLike[str]) -> SweepResult:
             tuple(Report(**each) for each in content["reports"]),
             tuple(Skip(**each) for each in content["skipped"]),
             spectrum if spectrum is None else tuple(map(float, spectrum)),
+            tuple(Breakdown.of(each) for each in content.get("breakdowns", ())),
         )
     except OSError as err:
         raise InputError(f"cannot read {path}: {err.strerror or err}") from err
@@ -181,8 +226,29 @@ def _cells(reports: Sequence[Report]) -> list[list[str]]:
     return rows
 
 
+def _percent(value: float) -> str:
+    return f"{round(100 * value, 4) + 0.0:.4f}"  # a zero without a sign
+
+
+def _about_stages(found: Sequence[Breakdown]) -> list[str]:
+    first = found[0]
+    return [
+        f"{first.n} rows, {first.nq} queries. Mean squares in % of the variance of a query's exact scores:",
+        f"what a stage changes, and the error after it, to which cross terms belong; @{first.k}: the recall after it.",
+        "rank: rows projected to the span of R; L bits: a row's bytes, its gain and norm too; search: what it returns;",
+        "R int8, query int8: what projecting queries in 8-bit integers, which no search does, would add.",
+    ]
+
+
 def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _drawn(header: list[str], rows: list[list[str]], breaks: set[int], *, colour: bool) -> str:
+    try:
+        return _with_rich(header, rows, breaks, colour=colour)
+    except MissingDependencyError:
+        return _plain(header, rows, breaks)
 
 
 def _plain(header: list[str], rows: list[list[str]], breaks: set[int]) -> str:
