@@ -11,6 +11,7 @@ from lplr_index.errors import InputError
 from lplr_index.metric import parse_metric
 
 METHODS = ("auto", "lplr", "lsvd", "dsvd", "nq")
+OF_MATRICES = ("caldera", "lq-lora", "qmf", "hera", "qet")  # of factorize alone, as docs/search.md explains
 MOST_DIMENSIONS = 1 << 16
 MOST_BITS = 8.0  # a coordinate, where that is more than
 SMALL_ROW_BYTES = 8  # which a row may have at any dimension
@@ -62,7 +63,7 @@ class Settings:
         d = _as_dimension(d)
         seed = as_integer(seed, "seed", most=2**63 - 1)
         if method not in METHODS:
-            raise InputError(f"expected method to be one of {', '.join(METHODS)}, got {method!r}")
+            raise InputError(f"expected method to be one of {', '.join(METHODS)}, got {method!r}{_instead_of(method)}")
         bits = as_bits(bits, d)
         norm = _NORM_BYTES if metric == "l2" else 0
         if method == "auto":
@@ -109,6 +110,13 @@ class Settings:
         if found != again:
             raise InputError(f"expected settings that follow from each other, got {self}")
         return found
+
+
+def _instead_of(method: Any) -> str:
+    """What to take for a method that factorizes a matrix and codes no rows for search."""
+    if method not in OF_MATRICES:
+        return ""
+    return ", which is for factorize: take auto, which finds more at the same bytes"
 
 
 def _as_dimension(d: Any) -> int:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lplr_index.errors import InputError
 from lplr_index.metric import METRICS
-from lplr_index.settings import METHODS, Settings
+from lplr_index.settings import METHODS, OF_MATRICES, Settings
 
 
 def make(d=48, bits=2.0, metric="cosine", method="auto", rank=None, nbits=None, nbits_R=8, seed=0):
@@ -50,6 +50,23 @@ def test_what_is_left_open_is_filled_in(asked, expected):
     settings = asdict(make(**asked))
 
     assert {key: settings[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize("method", OF_MATRICES)
+def test_methods_of_factorize_alone_are_told_what_to_take(method):
+    with pytest.raises(InputError) as caught:
+        make(method=method)
+
+    assert str(caught.value) == (
+        f"expected method to be one of auto, lplr, lsvd, dsvd, nq, got {method!r}, which is for factorize: "
+        "take auto, which finds more at the same bytes"
+    )
+
+
+@pytest.mark.parametrize("method", ["pq", "", None, ["caldera"], 3])
+def test_other_methods_are_unknown(method):
+    with pytest.raises(InputError, match=r"expected method to be one of auto, lplr, lsvd, dsvd, nq, got [^,]*$"):
+        make(method=method)
 
 
 @pytest.mark.parametrize(("d", "most"), [(1, "64"), (7, "9.14286"), (8, "8"), (384, "8")])
