@@ -1,7 +1,7 @@
 """The projection of queries, y = R q, in 8-bit integers, as LRAMM multiplies low-rank factors.
 
-Gu, Wu, Shi et al.: LRAMM, Low Precision Approximates GEMM via RSVD (arXiv 2405.16917). R and q are rounded to int8,
-each row by its largest entry, and their products are summed in int32; only the sums are scaled back.
+Gu: LRAMM -- Low precision approximates GEMM via RSVD (arXiv 2405.16917). R and q are rounded to int8, each row by its
+largest entry, and their products are summed in int32; only the sums are scaled back.
 Searches project in float32: docs/search.md has what this would save and cost, as measured.
 """
 
