@@ -55,14 +55,12 @@ def test_searches_are_exact_and_integers_cost_little(results):
         assert each["int8_bytes"] < 0.26 * each["float32_bytes"]
 
 
-def test_whole_searches_are_no_faster_but_for_one_wide_query(results):
+def test_whole_searches_are_no_faster(results):
     """The claim of the page; figures are those that were measured when it was written."""
-    faster = [(each["rows"], each["queries"]) for each in results["times"] if each["search with int8"] < each["search"]]
-
-    assert faster == [("random, 5,000 x 1,280", 1)]
     for each in results["times"]:
+        assert each["search with int8"] > 0.99 * each["search"]
         if each["rows"].endswith("384"):
-            assert 0.0145 < each["float32"] / each["search"] < 0.075
+            assert 0.015 < each["float32"] / each["search"] < 0.085
 
 
 @pytest.fixture(scope="module")
