@@ -1,4 +1,4 @@
-"""Every method of ``factorize`` at one budget: the factorizations, and why a method has none."""
+"""Every method of ``factorize`` at one budget, in bytes with everything counted; and why a method has none."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from lplr_index.arrays import FloatMatrix
 from lplr_index.errors import InputError, UnsupportedError
-from lplr_index.factorization import METHODS
+from lplr_index.factorization import METHODS, factorize
 
 CHOICES = {
     "lplr": ("nbits", "nbits_R", "scale", "sketch"),
@@ -18,6 +19,11 @@ CHOICES = {
     "qmf": ("nbits", "nbits_R"),
 }
 """What a method leaves to the caller beside its budget; those not named here choose all by the budget."""
+
+SLACK = 1.05
+"""Of a budget: the formula for ranks knows no headers and no ranges, nor that rows of codes end at whole bytes."""
+
+_TRIES = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,3 +91,41 @@ def attempt(method: str, bits: float, make: Callable[[], Any]) -> Attempt:
     except (InputError, UnsupportedError) as err:
         return Attempt(method, bits, None, time.perf_counter() - began_s, str(err))
     return Attempt(method, bits, code, time.perf_counter() - began_s)
+
+
+def factorize_within(A: FloatMatrix, nbytes: float, method: str, *, header_bytes: int = 0, **options: Any) -> Any:
+    """Factorize into so many bytes, everything counted; again with fewer where it takes too many, if it can.
+
+    Parameters
+    ----------
+    A : ndarray of shape (n, d), float32
+    nbytes : float
+        The budget. 5 % more are no reason to try again.
+    method : str
+        One of ``factorize``.
+    header_bytes : int
+        That the caller keeps beside it.
+    **options
+        Further arguments of ``factorize``.
+
+    Returns
+    -------
+    Factorization
+        The smallest of this method where none is small enough: its ``nbytes`` tell.
+
+    Raises
+    ------
+    InputError
+        If the method does not take the options, or the budget does not pay for anything.
+    """
+    asked = nbytes
+    code = factorize(A, method, bits=8 * asked / A.size, **options)
+    for _ in range(_TRIES):
+        if code.nbytes + header_bytes <= SLACK * nbytes:
+            break
+        asked *= nbytes / (code.nbytes + header_bytes)
+        try:
+            code = factorize(A, method, bits=8 * asked / A.size, **options)
+        except InputError:
+            break  # it is as small as it gets
+    return code

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lplr_index.attempts import CHOICES, attempt, check_methods, options_of
+from lplr_index.attempts import CHOICES, SLACK, attempt, check_methods, factorize_within, options_of
 from lplr_index.errors import InputError, MissingDependencyError
 from lplr_index.extras import require
 from lplr_index.factorization import METHODS, PUBLISHED, factorize
@@ -47,3 +47,25 @@ def test_a_missing_package_and_an_error_of_others_are_not_hidden():
         attempt("a", 1.0, lambda: require("absent_package", "all"))
     with pytest.raises(ZeroDivisionError):
         attempt("a", 1.0, lambda: 1 // 0)
+
+
+def test_ranges_are_paid_for_by_rank():
+    """By column they take 16 bytes a component, a third of what its codes take here."""
+    A = decaying(40, 40)
+    budget = 0.25 * A.nbytes
+    options = {"nbits": 4, "nbits_R": 4, "scale": "column"}
+
+    free = factorize(A, "lsvd", bits=8.0, **options)
+    paid = factorize_within(A, budget, "lsvd", **options)
+
+    assert free.nbytes > SLACK * budget
+    assert 0.8 * budget < paid.nbytes <= SLACK * budget
+    assert factorize_within(A, budget, "lsvd", header_bytes=400, **options).rank < paid.rank
+
+
+def test_what_has_no_smaller_size_tells_its_own():
+    A = decaying(64, 9)
+
+    assert factorize_within(A, 64 * 9 / 8, "nq").nbytes == 64 * 2 + 8
+    with pytest.raises(InputError, match="rank 1"):
+        factorize_within(A, 4, "lplr")

@@ -8,7 +8,8 @@ import re
 
 import pytest
 
-from lplr_index.pictures.codes import LUMA_SHARE, SLACK
+from lplr_index.attempts import SLACK
+from lplr_index.pictures.codes import LUMA_SHARE
 
 WRITE = "run `python benchmarks/images.py --write`"
 

@@ -11,12 +11,12 @@ from PIL import Image
 
 from commands import without
 from lplr_index import decode_factors, factorize, write_factors
-from lplr_index.attempts import attempt
+from lplr_index.attempts import SLACK, attempt
 from lplr_index.errors import InputError, MissingDependencyError
 from lplr_index.factorization import METHODS
 from lplr_index.pictures import as_pixels, compare, compress_picture, contact_sheet, encode_within, likeness
 from lplr_index.pictures.codecs import FORMATS
-from lplr_index.pictures.codes import HEADER_BYTES, MATRIX_BYTES, SLACK, Picture
+from lplr_index.pictures.codes import HEADER_BYTES, MATRIX_BYTES, Picture
 from lplr_index.pictures.comparison import Entry
 from lplr_index.pictures.sheet import decibels
 from phantom import shepp_logan

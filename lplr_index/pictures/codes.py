@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from lplr_index.arrays import ByteMatrix, FloatMatrix, as_array, as_integer
+from lplr_index.attempts import SLACK, factorize_within
 from lplr_index.errors import InputError
 from lplr_index.extras import require
-from lplr_index.factorization import PUBLISHED, factorize
+from lplr_index.factorization import PUBLISHED
 
 LUMA_SHARE = 0.8
 """Of the bits of a colour picture."""
@@ -26,11 +27,7 @@ HEADER_BYTES = 16
 MATRIX_BYTES = 8
 """And of each matrix in it: method, rank, and the bits of both factors."""
 
-SLACK = 1.05
-"""Of a budget: the formula for ranks knows no headers and no ranges, nor that rows of codes end at whole bytes."""
-
 _MOST_PATCH = 64
-_TRIES = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,26 +146,11 @@ def compress_picture(
     channels: list[Any] = []
     for plane, share in zip(planes, shares, strict=True):
         A = _to_matrix(plane, patch)
-        channels.append(_within(A, share * total, method, {"seed": seed, **options}))
+        channels.append(factorize_within(A, share * total, method, header_bytes=MATRIX_BYTES, seed=seed, **options))
     out = Picture((height, width), patch, tuple(channels))
     if out.nbytes > SLACK * total:
         raise InputError(f"expected a picture of {total:,.0f} bytes, got {out.nbytes:,}: {method} has none as small")
     return out
-
-
-def _within(A: FloatMatrix, nbytes: float, method: str, options: dict[str, Any]) -> Any:
-    """Factorize ``A`` (n, d) into ``nbytes`` bytes; again with fewer where it takes more, if it can."""
-    asked = nbytes
-    code = factorize(A, method, bits=8 * asked / A.size, **options)
-    for _ in range(_TRIES):
-        if code.nbytes + MATRIX_BYTES <= SLACK * nbytes:
-            break
-        asked *= nbytes / (code.nbytes + MATRIX_BYTES)
-        try:
-            code = factorize(A, method, bits=8 * asked / A.size, **options)
-        except InputError:
-            break  # it is as small as it gets
-    return code
 
 
 def _to_planes(pixels: ByteMatrix) -> list[ByteMatrix]:
