@@ -96,6 +96,7 @@ def sections(measured: Measured) -> dict[str, str]:
         "left": _left(measured),
         "missing": _missing(measured),
         "sentences": _sentences(measured),
+        "kept": _kept(measured),
     }
 
 
@@ -246,7 +247,7 @@ def _missing(measured: Measured) -> str:
         for bits in BITS:
             gone = [way for way in ways(bits) if measured.of(network, way, bits) is None]
             if gone:
-                lines.append(f"* {NETWORKS[network]}, {_said(bits)}: {', '.join(gone)}.")
+                lines.append(f"* {NETWORKS[network]}, {_said(bits)}: {'; '.join(gone)}.")
     if not lines:
         return "Everything was measured."
     return "\n".join(["These were not measured; the first command goes on with them:", "", *lines])
@@ -270,6 +271,18 @@ def sentence_rows(measured: Measured) -> Iterator[tuple[str, int, float, Entry]]
             entry = measured.of("minilm", way, bits)
             if entry and "encoder" in entry:
                 yield way, bits, 8 * sum(entry["bytes"][at] for at in inner) / entries, entry
+
+
+def _kept(measured: Measured) -> str:
+    """What the summary says of sentences."""
+    shown = (INT8, "Q alone", f"Q alone{CALIBRATED}", f"CALDERA{CALIBRATED}", "LSVD 4/4 by column", BY_ROW)
+    found = {(way, bits): entry["encoder"]["both"] for way, bits, _, entry in sentence_rows(measured)}
+    parts = [
+        f"{way} {' and '.join(f'{found[way, bits]:.2f} at {bits}' for bits in (8, 4, 2) if (way, bits) in found)}"
+        for way in shown
+        if any((way, bits) in found for bits in (8, 4, 2))
+    ]
+    return f"Of the ten nearest neighbours among posts, MiniLM keeps with {'; with '.join(parts)} bits."
 
 
 def _sentences(measured: Measured) -> str:
