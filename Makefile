@@ -57,6 +57,7 @@ figures: $(VENV)/.for-demo ## redraw the tables, pictures and pages of README an
 	@$(BIN)/python benchmarks/paper.py --write
 	@$(BIN)/python benchmarks/images.py --write
 	@$(BIN)/python benchmarks/hera.py --write
+	@$(BIN)/python benchmarks/papers.py --write
 	@$(BIN)/python benchmarks/layers.py --write
 	@$(BIN)/python benchmarks/speed.py --again benchmarks/results/speed.json --write >/dev/null
 
