@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import mmap
 import os
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from lplr_index.errors import ChecksumError, HeaderError, NotAnIndexError, TruncatedError, VersionError
+from lplr_index.errors import (
+    ChecksumError,
+    FormatError,
+    HeaderError,
+    LPLRError,
+    NotAnIndexError,
+    TruncatedError,
+    VersionError,
+)
 
 MAGIC = b"\x89LPLR\r\n\x1a"  # as PNG's: a transfer that touches line ends or the eighth bit shows at once
 VERSIONS = (1, 2, 3)
@@ -26,8 +36,8 @@ _MOST_AXES = 3
 _CHUNK = 1 << 24  # bytes checksummed or written at a time
 
 Buffer = npt.NDArray[np.uint8]
-Parts = list[npt.NDArray[Any]]
-"""What makes up one array, one after the other."""
+Parts = Iterable[npt.NDArray[Any]]
+"""What makes up one array, one after the other; gone through twice, for the checksum and for the bytes."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +102,25 @@ def unpack(
     header, body = _header(data)
     sections = _sections(header, len(data) - body, dtypes)
     return header, {s.name: _array(data[body:], s, check=s.name not in unchecked) for s in sections}
+
+
+def mapped(stream: BinaryIO) -> Buffer:
+    """The bytes (n,) of an open file, mapped read-only; they stay when the file is closed or unlinked."""
+    size = os.fstat(stream.fileno()).st_size
+    if not size:
+        return np.empty(0, np.uint8)
+    return np.frombuffer(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+
+
+@contextlib.contextmanager
+def fitting_together() -> Iterator[None]:
+    """Turn what a checked part of a file raises when it does not fit the others into a HeaderError."""
+    try:
+        yield
+    except FormatError:
+        raise
+    except (LPLRError, TypeError, ValueError, KeyError, OverflowError) as err:
+        raise HeaderError(f"expected a header whose parts fit together, got one that does not: {err}") from err
 
 
 def stated(holder: dict[str, Any], key: str, kind: Any) -> Any:

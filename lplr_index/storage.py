@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import mmap
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, fields
@@ -16,8 +14,8 @@ import numpy.typing as npt
 from lplr_index.arrays import IdArray
 from lplr_index.atomic import atomic_write
 from lplr_index.blocks import BLOCK, BlockStore
-from lplr_index.container import Buffer, Parts, natural, pack, stated, unpack
-from lplr_index.errors import FormatError, HeaderError, InputError, LPLRError, VectorFileError
+from lplr_index.container import Buffer, Parts, fitting_together, mapped, natural, pack, stated, unpack
+from lplr_index.errors import FormatError, HeaderError, InputError, VectorFileError
 from lplr_index.ids import IdMap
 from lplr_index.index import IndexLPLR
 from lplr_index.memory import aligned
@@ -88,7 +86,7 @@ def read_index(
         As ``open`` raises them.
     """
     with Path(path).open("rb") as stream:
-        data = _map(stream) if mmap else _load(stream)
+        data = mapped(stream) if mmap else _load(stream)
     return _read(data, str(path), verify=verify, originals=originals)
 
 
@@ -114,7 +112,7 @@ def verify_index(path: str | os.PathLike[str], *, originals: Any = None) -> AnyI
     Returns the index; ``originals`` and what is raised are as in ``read_index``.
     """
     with Path(path).open("rb") as stream:
-        return _read(_map(stream), str(path), verify=True, originals=originals, whole=True)
+        return _read(mapped(stream), str(path), verify=True, originals=originals, whole=True)
 
 
 # Writing
@@ -168,13 +166,6 @@ def _second_stage(refine: Residuals | Originals) -> dict[str, Any]:
 # Reading
 
 
-def _map(stream: BinaryIO) -> Buffer:
-    size = os.fstat(stream.fileno()).st_size
-    if not size:
-        return np.empty(0, np.uint8)
-    return np.frombuffer(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
-
-
 def _load(stream: BinaryIO) -> Buffer:
     data = aligned((os.fstat(stream.fileno()).st_size,))
     read = stream.readinto(data.data)  # type: ignore[attr-defined]
@@ -199,24 +190,13 @@ def _read(data: Buffer, path: str, *, verify: bool, originals: Any, whole: bool 
             refine = _residuals(stated(stage, "residuals", dict), second, base)
         else:
             refine = _originals(stated(stage, "originals", dict), Path(path).parent, originals, whole=whole)
-        with _fitting_together():
+        with fitting_together():
             if isinstance(refine, Originals):
                 refine.check_ids(base.rows.ids.all())
             return IndexRefineLPLR.restored(base, refine, float(stated(stage, "k_factor", (int, float))))
     except FormatError as err:
         err.args = (f"{path}: {err}",)
         raise
-
-
-@contextlib.contextmanager
-def _fitting_together() -> Iterator[None]:
-    """Turn what a checked part of a file raises when it does not fit the others into a HeaderError."""
-    try:
-        yield
-    except FormatError:
-        raise
-    except (LPLRError, TypeError, ValueError, KeyError, OverflowError) as err:
-        raise HeaderError(f"expected a header whose parts fit together, got one that does not: {err}") from err
 
 
 def _index(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> IndexLPLR:
@@ -226,7 +206,7 @@ def _index(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Index
         raise HeaderError(
             f"expected the settings {', '.join(f.name for f in fields(Settings))}, got {', '.join(asked)}"
         )
-    with _fitting_together():
+    with fitting_together():
         settings = Settings(**asked).checked()
         model = rows = None
         if stated(header, "trained", bool):
@@ -250,7 +230,7 @@ def _index(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Index
 
 def _residuals(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], base: IndexLPLR) -> Residuals:
     """The second code, for the rows of the base."""
-    with _fitting_together():
+    with fitting_together():
         model = read_model(header, arrays) if stated(header, "trained", bool) else None
         refine = Residuals(natural(header.get("code_size")), model, stated(header, "lengths", str))
         refine.check(base.d)
@@ -267,7 +247,7 @@ def _residuals(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], base
 
 def _originals(header: dict[str, Any], folder: Path, given: Any, *, whole: bool) -> Originals:
     """The original vectors, where they are said to be, or were, or beside the index, if they are the same."""
-    with _fitting_together():
+    with fitting_together():
         expected = Fingerprint(**header)
         expected.check()
     was, key = Path(expected.path), expected.key
