@@ -133,6 +133,12 @@ class BlockStore:
                 kept.append(self.rows(chosen))
         return kept
 
+    def view(self) -> BlockStore:
+        """A store of the rows there are now, to be read: rows that are added here later do not show in it."""
+        held = BlockStore(self.form)
+        held._pieces, held._rows, held.ntotal = list(self._pieces), list(self._rows), self.ntotal
+        return held
+
     def whole(self) -> Iterator[ByteMatrix]:
         """The blocks as a file holds them: all full but the last, whose unused rows are zero."""
         for piece in self:
