@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lplr_index.interop import to_faiss
     from lplr_index.refine import IndexRefineLPLR
     from lplr_index.storage import deserialize_index, read_index, serialize_index, verify_index, write_index
+    from lplr_index.store import open_store
     from lplr_index.vectors import open_vectors, write_vectors
 
 __version__ = "0.1.0"
@@ -41,6 +42,7 @@ __all__ = [
     "errors",
     "factorize",
     "index_factory",
+    "open_store",
     "open_vectors",
     "rank_for_budget",
     "read_index",
@@ -64,6 +66,7 @@ _HOMES = {
     "deserialize_index": "storage",
     "factorize": "factorization",
     "index_factory": "factory",
+    "open_store": "store",
     "open_vectors": "vectors",
     "rank_for_budget": "factorization",
     "read_index": "storage",

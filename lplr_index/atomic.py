@@ -43,7 +43,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         if target.exists():
             shutil.copymode(target, temporary)
         temporary.replace(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except WriteError:
         raise
     except OSError as err:
@@ -92,7 +92,7 @@ def _target(path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Force the new name to the disk, on systems where a folder can be opened for that."""
     if not hasattr(os, "O_DIRECTORY"):
         return

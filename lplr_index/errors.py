@@ -47,6 +47,10 @@ class WriteError(LPLRError, OSError):
     """A file cannot be written; what was there before is untouched."""
 
 
+class LockedError(LPLRError, RuntimeError):
+    """A store is written by another process, or by another object of this one; the message says who and since when."""
+
+
 class FormatError(LPLRError, ValueError):
     """An index file is not what FORMAT.md promises; each subclass names one defect."""
 
@@ -57,6 +61,10 @@ class NotAnIndexError(FormatError):
 
 class VersionError(FormatError):
     """The file was written by a newer format than this package reads."""
+
+
+class MissingFileError(FormatError, FileNotFoundError):
+    """A store's manifest names a file that is not there."""
 
 
 class TruncatedError(FormatError):

@@ -70,6 +70,12 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(20260817)
 
 
+@pytest.fixture
+def short_journals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a store make segments of few rows, so that it flushes and merges all the time."""
+    monkeypatch.setattr("lplr_index.store.merging.FLUSH_ROWS", 64)
+
+
 @pytest.fixture(scope="session")
 def make_vectors() -> MakeVectors:
     """Give ``low_rank_vectors``, for tests that need a size of their own."""

@@ -67,6 +67,7 @@ FLOORS = {
     "storage": 10,
     "factory": 10,
     "building": 10,
+    "store": 11,
     "compiling": 11,
     "embedding": 11,
     "evaluation": 11,

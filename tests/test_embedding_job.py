@@ -114,7 +114,7 @@ def test_a_disk_that_fills_up_at_any_write_costs_nothing_that_was_finished(tmp_p
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fill)
         # Of the folder, not the file: some file systems refuse it, and nothing is lost.
-        patch.setattr("lplr_index.atomic._sync_folder", lambda _folder: None)
+        patch.setattr("lplr_index.atomic.sync_folder", lambda _folder: None)
         try:
             begin(tmp_path)
         except WriteError:

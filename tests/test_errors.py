@@ -30,6 +30,7 @@ def test_defects_of_files_are_format_errors():
 
     assert defects == {
         "FormatError",
+        "MissingFileError",
         "NotAnIndexError",
         "VersionError",
         "TruncatedError",

@@ -1,0 +1,247 @@
+"""A store's rows in one process: segments, which of their rows live, and what is in the journal alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from lplr_index.arrays import IdArray
+from lplr_index.errors import FormatError, HeaderError
+from lplr_index.model import Model
+from lplr_index.scanning import Filter, no_filter
+from lplr_index.store.folder import naming, read_model_of
+from lplr_index.store.journal import Change, Shape
+from lplr_index.store.keys import Names
+from lplr_index.store.manifest import Entry, Manifest
+from lplr_index.store.part import Part
+from lplr_index.store.recent import Recent
+from lplr_index.store.segments import Segment, count, killed, lives, map_file, read_live, read_segment
+
+
+@dataclass(frozen=True)
+class Held:
+    """A segment, its entry in the manifest, and which of its rows live by now; empty bits where all do."""
+
+    entry: Entry
+    segment: Segment
+    live: Filter
+
+    @property
+    def alive(self) -> int:
+        """Rows that live."""
+        return count(self.live, self.segment.n)
+
+    def part(self) -> Part:
+        """The rows as a search sees them."""
+        segment = self.segment
+        return Part(segment.numbers, segment.names, self.live, segment.rows, None if segment.rows else segment.door)
+
+
+@dataclass(frozen=True)
+class View:
+    """All rows at one moment; what happens later does not change it.
+
+    Attributes
+    ----------
+    model : Model or None
+        What codes were made with.
+    parts : tuple of Part
+        The rows.
+    squared : bool
+        Whether they are compared by squared distance.
+    """
+
+    model: Model | None
+    parts: tuple[Part, ...]
+    squared: bool
+
+
+class Contents:
+    """What a manifest and its journal say, in memory: small, because segments stay in their files.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        What counts.
+    model : Model or None
+        What segments share.
+    held : list of Held
+        The segments.
+    """
+
+    def __init__(self, manifest: Manifest, model: Model | None, held: list[Held]) -> None:
+        self.manifest, self.model, self.held = manifest, model, held
+        self.next_id = manifest.next_id
+        self.recent = self.none_recent(model)
+        self._settled = sum(each.alive for each in held)
+        self._view: View | None = None
+
+    def none_recent(self, model: Model | None) -> Recent:
+        """No rows yet, of codes of this model."""
+        settings = self.manifest.settings
+        return Recent(model, settings.d, cosine=settings.metric == "cosine", strings=self.strings)
+
+    @property
+    def strings(self) -> bool:
+        """Whether ids are strings."""
+        return self.manifest.ids == "str"
+
+    @property
+    def shape(self) -> Shape:
+        """What records of the journal hold of a row."""
+        if self.model is None:
+            return Shape("<f4", self.manifest.settings.d, self.strings)
+        return Shape("|u1", self.model.code_size, self.strings)
+
+    @property
+    def alive(self) -> int:
+        """Rows that live."""
+        return self._settled + self.recent.n - self.recent.dead
+
+    def view(self) -> View:
+        """The rows as they are now."""
+        if self._view is None:
+            parts = [each.part() for each in self.held] + ([self.recent.part()] if self.recent.n else [])
+            self._view = View(self.model, tuple(parts), self.manifest.settings.metric == "l2")
+        return self._view
+
+    def apply(self, change: Change) -> None:
+        """Do what a record of the journal says. That some rows are dead already is no error: a merge may be ahead."""
+        if len(change.killed):
+            self.kill(change.killed)
+        if len(change.numbers):
+            self.recent.append(change)
+            self.next_id = max(self.next_id, int(change.numbers.max()) + 1)
+        self._view = None
+
+    def replay(self, changes: list[Change]) -> None:
+        """Do what the journal says, record after record, as far as it can be.
+
+        Raises
+        ------
+        HeaderError
+            If a record adds a row that is there.
+        """
+        for change in changes:
+            if len(change.killed):
+                self.kill(change.killed)
+            if len(change.numbers) and change.numbers.min() < self.next_id and self.holds(change.numbers).any():
+                raise HeaderError("expected new rows in the journal, got one that is there")
+            self.apply(replace(change, killed=change.killed[:0]))
+
+    def kill(self, numbers: IdArray) -> None:
+        """Let go of the rows with these numbers (size,), wherever they are."""
+        self.recent.kill(numbers)
+        self.held, gone = without(self.held, numbers)
+        self._settled -= gone
+        self._view = None
+
+    def holds(self, numbers: IdArray) -> npt.NDArray[np.bool_]:
+        """Which of these numbers (size,) rows have that live."""
+        held = self.recent.holds(numbers)
+        for each in self.held:
+            held |= lives(each.live, each.segment.numbers.find(numbers))
+        return held
+
+    def numbers_of(self, names: list[str]) -> IdArray:
+        """The number (size,) of the row that lives under each of these names (size,), -1 where there is none."""
+        numbers = self.recent.numbers_of(names)
+        for each in self.held:
+            if isinstance(each.segment.names, Names):
+                rows = each.segment.names.find(names)
+                known = lives(each.live, rows)
+                numbers[known] = each.segment.numbers.of(rows[known])
+        return numbers
+
+    def settle(self, manifest: Manifest, model: Model | None, held: list[Held], recent: Recent | None) -> None:
+        """Take what was published: other segments with the same rows; ``recent`` where the journal is another."""
+        self.manifest, self.model, self.held = manifest, model, held
+        self.recent = recent or self.recent
+        self._settled = sum(each.alive for each in held)
+        self._view = None
+
+
+def without(held: list[Held], numbers: IdArray) -> tuple[list[Held], int]:
+    """The segments without the rows of these numbers (size,), and how many of them lived."""
+    left, gone = [], 0
+    for each in held:
+        rows = each.segment.numbers.find(numbers)
+        rows = np.unique(rows[lives(each.live, rows)])
+        gone += len(rows)
+        left.append(replace(each, live=killed(each.live, each.segment.n, rows)) if len(rows) else each)
+    return left, gone
+
+
+def load(
+    folder: Path, manifest: Manifest, known: Contents | None, *, skip_damaged: bool = False
+) -> tuple[Contents, list[str]]:
+    """Open what a manifest names, but for the journal.
+
+    Parameters
+    ----------
+    folder : Path
+        The store.
+    manifest : Manifest
+        What counts.
+    known : Contents or None
+        What was open until now, and is not opened again.
+    skip_damaged : bool
+        Whether segments that are missing or damaged are left out.
+
+    Returns
+    -------
+    contents : Contents
+        What was opened.
+    skipped : list of str
+        What is wrong with each segment that was left out.
+
+    Raises
+    ------
+    FormatError
+        One of its subclasses, naming the file that is missing or damaged.
+    """
+    before = {each.entry.file: each.segment for each in known.held} if known else {}
+    same = known is not None and known.manifest.digest == manifest.digest
+    model = known.model if known and same else read_model_of(folder, manifest)
+    held, skipped = [], []
+    for entry in manifest.segments:
+        try:
+            segment = before.get(entry.file) or open_segment(folder, manifest, model, entry)
+            held.append(Held(entry, segment, _live(folder, entry)))
+        except FormatError as err:
+            if not skip_damaged:
+                raise
+            skipped.append(str(err))
+    return Contents(manifest, model, held), skipped
+
+
+def open_segment(
+    folder: Path, manifest: Manifest, model: Model | None, entry: Entry, *, whole: bool = False
+) -> Segment:
+    """Open a segment of a store; ``whole`` reads every byte of it. Raises FormatError, naming the file."""
+    settings = manifest.settings
+    with naming(folder, entry.file.name):
+        segment = read_segment(
+            map_file(folder, entry.file),
+            model,
+            settings.d,
+            cosine=settings.metric == "cosine",
+            strings=manifest.ids == "str",
+            whole=whole,
+        )
+        if segment.n != entry.rows:
+            raise HeaderError(f"expected {entry.rows} rows, as the manifest says, got {segment.n}")
+    return segment
+
+
+def _live(folder: Path, entry: Entry) -> Filter:
+    if entry.live is None:
+        return no_filter()
+    with naming(folder, entry.live.name):
+        live = read_live(map_file(folder, entry.live), entry.rows)
+        if entry.rows - count(live, entry.rows) != entry.dead:
+            raise HeaderError(f"expected bits of {entry.dead} dead rows, got others")
+    return live

@@ -1,0 +1,148 @@
+"""The folder of a store: names of files, the step that makes a new manifest count, and what is left to sweep."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from lplr_index.atomic import atomic_write
+from lplr_index.container import mapped
+from lplr_index.errors import FormatError, MissingFileError, NotAnIndexError, WriteError
+from lplr_index.index import IndexLPLR
+from lplr_index.model import Model
+from lplr_index.settings import Settings
+from lplr_index.storage import read_index, write_index
+from lplr_index.store.manifest import Manifest, pack_manifest, parse_manifest
+from lplr_index.store.segments import Stamp, map_file
+
+MANIFEST = "manifest"
+LOCK = "lock"
+_OURS = re.compile(r"(?:segment|live|journal)-\d{8,19}|model-[0-9a-f]{16}|\.[0-9a-f]{16}\.tmp")
+
+
+def file_name(kind: str, serial: int) -> str:
+    """The name of a ``segment``, ``live`` or ``journal`` file."""
+    return f"{kind}-{serial:08d}"
+
+
+def is_store(path: str | os.PathLike[str]) -> bool:
+    """Whether a store lies there."""
+    return (Path(path) / MANIFEST).is_file()
+
+
+def read_manifest(folder: Path) -> bytes:
+    """The bytes of the manifest.
+
+    Raises
+    ------
+    NotAnIndexError
+        If the folder holds none.
+    FileNotFoundError
+        If there is no folder.
+    """
+    try:
+        return (folder / MANIFEST).read_bytes()
+    except FileNotFoundError:
+        if not folder.is_dir():
+            raise
+        raise NotAnIndexError(f"expected a store, a folder with a {MANIFEST}, got {folder}") from None
+    except NotADirectoryError as err:
+        raise NotAnIndexError(f"expected a store, a folder with a {MANIFEST}, got the file {folder}") from err
+
+
+def parsed(folder: Path, data: bytes) -> Manifest:
+    """The manifest of a folder in its bytes; what is raised names the file."""
+    with naming(folder, MANIFEST):
+        return parse_manifest(data)
+
+
+def publish(folder: Path, manifest: Manifest) -> bytes:
+    """Make a manifest count: what it names must be on the disk. Returns its bytes; raises WriteError if it does not."""
+    data = pack_manifest(manifest)
+    with atomic_write(folder / MANIFEST) as stream:
+        stream.write(data)
+    return data
+
+
+@contextlib.contextmanager
+def naming(folder: Path, name: str) -> Iterator[None]:
+    """Say what is wrong with a file with its path; that it is missing is one such thing.
+
+    Raises
+    ------
+    FormatError
+        One of its subclasses.
+    """
+    path = folder / name
+    try:
+        yield
+    except FormatError as err:
+        err.args = (f"{path}: {err}",)
+        raise
+    except FileNotFoundError as err:
+        raise MissingFileError(f"{path}: expected a file, which the manifest names, got none") from err
+
+
+def write_model(folder: Path, settings: Settings, model: Model) -> Stamp:
+    """Write a model, as an index without rows; raises WriteError if that cannot be done."""
+    name = f"model-{model.digest[:16]}"
+    write_index(IndexLPLR.restored(settings, model, None), folder / name)
+    with (folder / name).open("rb") as stream:
+        data = mapped(stream)
+    return Stamp(name, len(data), int.from_bytes(data[16:20].tobytes(), "little"))
+
+
+def read_model_of(folder: Path, manifest: Manifest) -> Model | None:
+    """The model that all segments share, None before training.
+
+    Raises
+    ------
+    FormatError
+        One of its subclasses, if it is missing, damaged, or another.
+    """
+    if manifest.model is None:
+        return None
+    with naming(folder, manifest.model.name):
+        map_file(folder, manifest.model)
+    index = read_index(folder / manifest.model.name)  # which names the file itself
+    with naming(folder, manifest.model.name):
+        if not isinstance(index, IndexLPLR) or not index.is_trained or index.model.digest != manifest.digest:
+            raise FormatError(f"expected the training {manifest.digest}, got another")
+        return index.model
+
+
+def sweep(folder: Path, manifest: Manifest | None) -> None:
+    """Remove files that do not count: of a writer that died, or that merging has replaced."""
+    counted = manifest.names if manifest else set()
+    for path in folder.iterdir():
+        if _OURS.fullmatch(path.name) and path.name not in counted:
+            remove(folder, path.name)
+
+
+def strangers(folder: Path) -> str:
+    """What a folder holds that is no file of a store, empty where there is nothing such."""
+    names = sorted(path.name for path in folder.iterdir())
+    return ", ".join([name for name in names if not _OURS.fullmatch(name) and name != LOCK][:3])
+
+
+def remove(folder: Path, name: str) -> None:
+    """Remove a file, which others may still have mapped, and which the next sweep removes if this cannot."""
+    with contextlib.suppress(OSError):
+        (folder / name).unlink()
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of a new store, unless it is there.
+
+    Raises
+    ------
+    WriteError
+        If it cannot be made.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as err:
+        raise WriteError(f"cannot write {folder}: {err.strerror or err}") from err

@@ -1,0 +1,98 @@
+"""Every byte of a store read and compared, and what files say of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from lplr_index.errors import FormatError, HeaderError
+from lplr_index.store import merging
+from lplr_index.store.contents import Contents, load, open_segment
+from lplr_index.store.folder import MANIFEST, naming, parsed, read_manifest, read_model_of
+from lplr_index.store.following import read_journal
+from lplr_index.store.manifest import Manifest
+from lplr_index.store.segments import bits
+
+_TRIES = 100  # manifests that may be replaced while one of them is being verified
+
+
+def verify(folder: Path) -> list[FormatError]:
+    """What is wrong with a store, a file at a time; nothing where it is whole.
+
+    Every checksum is compared, every id is there once, every segment is of the one training, and the journal can be
+    done. The store may be written meanwhile: what is read is one state of it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no folder.
+    """
+    left = _TRIES
+    while True:
+        left -= 1
+        try:
+            data = read_manifest(folder)
+            wrong = list(_all(folder, parsed(folder, data)))
+        except FormatError as err:
+            return [err]
+        # A merge may have removed what this manifest names: then there is another by now.
+        if not wrong or not left or read_manifest(folder) == data:
+            return wrong
+
+
+def _all(folder: Path, manifest: Manifest) -> Iterator[FormatError]:
+    try:
+        model = read_model_of(folder, manifest)
+    except FormatError as err:
+        yield err
+        return
+    for entry in manifest.segments:
+        try:
+            open_segment(folder, manifest, model, entry, whole=True)
+            load(folder, _alone(manifest, entry.file.name), None)
+        except FormatError as err:
+            yield err
+    try:
+        contents, _ = load(folder, manifest, None, skip_damaged=True)
+        read_journal(folder, contents, 0)
+        with naming(folder, MANIFEST):
+            _check_ids(contents)
+    except FormatError as err:
+        yield err
+
+
+def _alone(manifest: Manifest, name: str) -> Manifest:
+    """The manifest with one segment."""
+    return replace(manifest, segments=tuple(entry for entry in manifest.segments if entry.file.name == name))
+
+
+def _check_ids(contents: Contents) -> None:
+    """Raise HeaderError unless every id is there once, and none is above those that were given."""
+    recent = contents.recent.part()
+    numbers = np.sort(recent.numbers.part(0, recent.n)[bits(recent.live, 0, recent.n)])
+    for run in merging.runs([(each.segment, each.live) for each in contents.held]):
+        again = run[1:][np.diff(run) == 0]
+        if len(again) or np.isin(run, numbers).any():
+            raise HeaderError(f"expected every id once, got one from {run[0]} to {run[-1]} twice")
+        if run[-1] >= contents.next_id:
+            raise HeaderError(f"expected ids below {contents.next_id}, got {run[-1]}")
+    if contents.strings:
+        _check_names(contents)
+
+
+def _check_names(contents: Contents) -> None:
+    """Raise HeaderError unless every name is that of one row that lives."""
+    view = contents.view()
+    for part in view.parts:
+        rows = np.flatnonzero(bits(part.live, 0, part.n))
+        if part.names is None:
+            continue
+        for start in range(0, len(rows), 1 << 16):
+            some = rows[start : start + (1 << 16)]
+            names = part.names.of(some)
+            found = contents.numbers_of(names)
+            if not np.array_equal(found, part.numbers.of(some)):
+                raise HeaderError("expected every id once, got a string twice")

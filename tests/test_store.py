@@ -1,0 +1,449 @@
+"""A store answers as one index over the same rows does, whatever came and went, and says what it will not do."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import numpy as np
+import pytest
+
+from indexes import D_SMALL, queries, rows, training_rows
+from lplr_index import METRIC_L2, IndexLPLR, open_store
+from lplr_index.errors import (
+    InputError,
+    LockedError,
+    NotAnIndexError,
+    UnknownIdError,
+    UnsupportedError,
+    WriteError,
+    ZeroVectorWarning,
+)
+from lplr_index.store import Store
+from stores import assert_same_results, names, small, twin, written, written_twin
+
+METRICS_AND_KINDS = [("cosine", "auto-2"), ("ip", "auto-2"), ("l2", "auto-2")]
+
+
+def changed(store, index, rng, held, steps=25):
+    """Do the same random things to a store and to an index, which hold these ids; return those held then."""
+    for step in range(steps):
+        some = rng.permutation(held)[: rng.integers(0, 9)] if held else np.empty(0, np.int64)
+        kind = rng.integers(4)
+        if kind == 0:
+            assert store.delete(some) == index.remove_ids(some.astype(np.int64))
+            held = sorted(set(held) - set(some.tolist()))
+        elif kind == 1:
+            x = rows(3000)[rng.integers(0, 3000, len(some))]
+            store.upsert(x, some)
+            index.remove_ids(some.astype(np.int64))
+            index.add_with_ids(x, some)
+        else:
+            n = 100 if step % 9 == 4 else int(rng.integers(1, 30))
+            ids = rng.permutation(10_000)[:n]
+            ids = ids[~np.isin(ids, held)]
+            x = rows(3000)[rng.integers(0, 40, len(ids))]  # few rows many times: ties
+            store.add(x, ids)
+            index.add_with_ids(x, ids)
+            held = sorted({*held, *ids.tolist()})
+    return held
+
+
+@pytest.mark.parametrize(("metric", "kind"), METRICS_AND_KINDS)
+@pytest.mark.parametrize("background", [True, False])
+def test_it_equals_one_index_over_the_same_rows(tmp_path, rng, short_journals, metric, kind, background):
+    index = twin(metric, kind)
+    with small(tmp_path / "s", metric=metric, background=background) as store:
+        assert_same_results(store, index)
+        held: list[int] = []
+        for _ in range(4):
+            held = changed(store, index, rng, held)
+            assert_same_results(store, index)
+        with open_store(tmp_path / "s", read_only=True) as reader:
+            assert_same_results(reader, index)
+        assert store.verify() == []
+        assert store.info()["merge_error"] is None
+    with open_store(tmp_path / "s") as store:
+        assert_same_results(store, index)
+        store.compact()
+        assert_same_results(store, index)
+        assert store.info()["segments"] == 1
+        assert store.info()["deleted_rows"] == 0
+        assert store.verify() == []
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_ties_go_to_the_lowest_id_wherever_it_lies(tmp_path, short_journals, threads):
+    x = np.repeat(rows(1), 300, axis=0)
+    ids = np.random.default_rng(0).permutation(1000)[:300]
+    index = twin()
+    index.add_with_ids(x, ids)
+    with small(tmp_path / "s", background=False) as store:
+        for start in range(0, 300, 30):
+            store.add(x[start : start + 30], ids[start : start + 30])
+        D, I = store.search(rows(1), 10, threads=threads)
+    assert I[0].tolist() == sorted(ids)[:10]
+    np.testing.assert_array_equal(D, index.search(rows(1), 10)[0])
+
+
+@pytest.mark.parametrize("kind", ["int", "str"])
+def test_ids_come_back_as_they_were_given(tmp_path, short_journals, kind):
+    with small(tmp_path / "s", kind, background=False) as store:
+        given = store.add(rows(200), names(range(200), kind))
+        D, I = store.search(rows(3), 250)
+        lims, _, found = store.range_search(rows(3), -2.0)
+
+        assert list(given) == names(range(200), kind)
+        assert I.dtype == (object if kind == "str" else np.int64)
+        assert I[:, 0].tolist() == names([0, 1, 2], kind)
+        assert (I[:, 200:] == (None if kind == "str" else -1)).all()
+        assert (D[:, 200:] == np.finfo(np.float32).min).all()
+        assert lims.tolist() == [0, 200, 400, 600]
+        assert found[:200].tolist() == names(range(200), kind)
+        _, again, x_hat = store.search_and_reconstruct(rows(3), 250)
+        np.testing.assert_array_equal(again, I)
+        np.testing.assert_array_equal(x_hat[:, :200], [store.reconstruct_batch(row[:200]) for row in I])
+        assert np.isnan(x_hat[:, 200:]).all()
+        one = names([7], kind)
+        np.testing.assert_array_equal(store.reconstruct(one[0]), store.reconstruct_batch(one)[0])
+
+
+def test_strings_tie_in_the_order_they_came(tmp_path, short_journals):
+    x = np.repeat(rows(1), 100, axis=0)
+    with small(tmp_path / "s", "str", background=False) as store:
+        for start in range(0, 100, 10):
+            store.add(x[:10], [f"{(start + i) * 7 % 100}" for i in range(10)])
+        expected = [f"{i * 7 % 100}" for i in range(100)]
+        assert store.search(rows(1), 100)[1][0].tolist() == expected
+        store.upsert(x[:2], ["0", "7"])
+        assert store.search(rows(1), 100)[1][0].tolist() == [*expected[2:], "0", "7"]
+        store.compact()
+        assert store.search(rows(1), 100)[1][0].tolist() == [*expected[2:], "0", "7"]
+
+
+@pytest.mark.parametrize("kind", ["int", "str"])
+def test_filters(tmp_path, kind):
+    index = written_twin()
+    with open_store(written(tmp_path / "s", kind)) as store:
+        wanted = [5, 199, 3, 17, 301, 4000]
+        D, I = store.search(queries(), 6, filter=names(wanted, kind))
+        expected = index.search(queries(), 6, filter=wanted)
+        np.testing.assert_array_equal(D, expected[0])
+        found = [[-1 if i in (None, -1) else int(str(i).removeprefix("row ")) for i in row] for row in I.tolist()]
+        assert found == expected[1].tolist()
+        assert store.search(queries(), 3, filter=names([3, 4000], kind))[0].max() == np.finfo(np.float32).min
+        lims, _, I = store.range_search(queries(), -2.0, filter=names(wanted, kind))
+        assert lims[-1] == len(I) == 4 * len(queries())
+
+
+def test_a_selector_filters_and_a_mask_does_not(tmp_path):
+    faiss = pytest.importorskip("faiss")
+    index = written_twin()
+    selector = faiss.IDSelectorRange(10, 200)
+    with open_store(written(tmp_path / "s")) as store:
+        for actual, expected in zip(
+            store.search(queries(), 9, filter=selector), index.search(queries(), 9, filter=selector), strict=True
+        ):
+            np.testing.assert_array_equal(actual, expected)
+        with pytest.raises(InputError, match="expected ids as filter, got a mask"):
+            store.search(queries(), 9, filter=np.ones(len(store), bool))
+
+
+# Before training
+
+
+@pytest.mark.parametrize("metric", ["cosine", "ip", "l2"])
+def test_rows_are_searched_exactly_before_training(tmp_path, short_journals, metric):
+    rng = np.random.default_rng(1)
+    ids = rng.permutation(500)[:200]
+    x = rows(200).astype(np.float64)
+    x[50:60] = x[:10]  # ties
+    with small(tmp_path / "s", metric=metric, trains=False, background=False) as store:
+        for start in range(0, 200, 25):
+            store.add(x[start : start + 25], ids[start : start + 25])
+        store.delete(ids[::7])
+        left = np.setdiff1d(np.arange(200), np.arange(0, 200, 7))
+        keys = exact_keys(x.astype(np.float32).astype(float)[left], queries(), metric)
+        D, I = store.search(queries(), 12)
+        for query in range(len(queries())):
+            order = np.lexsort((ids[left], -keys[query]))[:12]
+            assert I[query].tolist() == ids[left][order].tolist()
+            np.testing.assert_array_equal(D[query], keys[query][order] * (-1 if metric == "l2" else 1))
+        assert not store.is_trained
+        assert store.info()["raw_rows"] == len(left)
+        lims, _, found = store.range_search(queries(), 1e9 if metric == "l2" else -1e9)
+        assert lims[-1] == len(queries()) * len(left)
+        assert found[: len(left)].tolist() == sorted(ids[left].tolist())
+
+
+def exact_keys(x, xq, metric):
+    """Return what every pair scores, larger being better, (nq, n) float32."""
+    xq = xq.astype(float)
+    if metric == "cosine":
+        x = (x / np.linalg.norm(x, axis=1)[:, None]).astype(np.float32).astype(float)
+        xq = (xq / np.linalg.norm(xq, axis=1)[:, None]).astype(np.float32).astype(float)
+    pairs = -np.square(xq[:, None] - x[None]) if metric == "l2" else xq[:, None] * x[None]
+    return np.cumsum(pairs, axis=2)[:, :, -1].astype(np.float32)  # in order, as the kernel adds
+
+
+@pytest.mark.parametrize("kind", ["int", "str"])
+def test_it_trains_itself_when_there_are_enough_rows(tmp_path, kind):
+    index = IndexLPLR(D_SMALL, 2.0)
+    index.train(rows(330))
+    index.add(rows(400))
+    with small(tmp_path / "s", kind, trains=False, train_rows=330) as store:
+        store.add(rows(300), names(range(300), kind))
+        assert not store.is_trained
+        store.add(rows(330)[300:], names(range(300, 330), kind))
+        assert store.is_trained
+        assert store.info()["raw_rows"] == 0
+        store.add(rows(400)[330:], names(range(330, 400), kind))
+        D, I = store.search(queries(), 20)
+        np.testing.assert_array_equal(D, index.search(queries(), 20)[0])
+        assert I.tolist() == [names(row, kind) for row in index.search(queries(), 20)[1].tolist()]
+        assert store.info()["training"] == index.model.digest
+        with pytest.raises(InputError, match="expected a store without training"):
+            store.train()
+    with open_store(tmp_path / "s") as store:
+        np.testing.assert_array_equal(store.search(queries(), 20)[0], D)
+
+
+def test_training_on_a_sample_packs_the_rows_there_are(tmp_path):
+    index = twin()
+    index.add(rows(100))
+    with small(tmp_path / "s", trains=False) as store:
+        store.add(rows(100))
+        store.train(training_rows())
+        assert_same_results(store, index)
+
+
+def test_training_needs_rows(tmp_path):
+    with small(tmp_path / "s", trains=False) as store, pytest.raises(InputError, match="expected at least one row"):
+        store.train()
+
+
+# What is not done
+
+
+def test_an_id_that_is_held_is_not_added_again(tmp_path):
+    with open_store(written(tmp_path / "s")) as store:
+        before = store.search(queries(), 9)
+        for ids, words in [
+            ([1000, 17], "expected new ids, got 17, which the store already holds"),
+            ([1000, 5], "got 5, which"),
+            ([1000, 1000], "expected distinct ids, got 1000 twice"),
+            ([1000, -1], "expected ids from 0 to"),
+            ([1000], "expected 2 ids, got 1"),
+            (["a", "b"], "expected ids to be a one-dimensional integer array"),
+        ]:
+            with pytest.raises(InputError, match=words):
+                store.add(rows(2), ids)
+        with pytest.raises(InputError, match="expected distinct ids, got 1 twice"):
+            store.upsert(rows(2), [1, 1])
+        with pytest.raises(InputError, match="expected ids to upsert, got none"):
+            store.upsert(rows(2), None)
+        with pytest.raises(InputError, match="expected x with 48 columns, got 47"):
+            store.add(rows(2)[:, 1:])
+        np.testing.assert_array_equal(store.search(queries(), 9), before)
+        assert store.add(rows(2)).tolist() == [330, 331]
+
+
+def test_strings_that_are_held_or_none(tmp_path):
+    with open_store(written(tmp_path / "s", "str")) as store:
+        for ids, words in [
+            (["new", "row 17"], "expected new ids, got 'row 17', which the store already holds"),
+            (["new", "new"], "expected distinct ids, got 'new' twice"),
+            ([1, 2], "expected ids to be strings, as the store was made with, got 1"),
+            (None, "expected ids, as the store was made for strings, got none"),
+            (["new"], "expected 2 ids, got 1"),
+            ("ab", "expected ids to be a list of strings, got str"),
+            (["\ud800", "b"], "expected ids that UTF-8 can write"),
+            (["a" * 70_000, "b"], "expected ids of at most 65536 bytes"),
+        ]:
+            with pytest.raises(InputError, match=words):
+                store.add(rows(2), ids)
+        assert store.add(rows(3), ["row 3", "", "ø" * 100]) == ["row 3", "", "ø" * 100]
+        assert store.delete(["", "row 3", "row 3", "nobody"]) == 2
+        with pytest.raises(UnknownIdError, match="expected ids that the store holds, got 'row 3'"):
+            store.reconstruct_batch(["row 4", "row 3"])
+
+
+def test_unknown_integers(tmp_path):
+    with open_store(written(tmp_path / "s")) as store:
+        for gone in (3, 150, 4000):
+            with pytest.raises(UnknownIdError, match=f"expected ids that the store holds, got {gone}"):
+                store.reconstruct(gone)
+        assert store.delete([3, 150, 4000]) == 0
+        assert store.reconstruct_batch([]).shape == (0, D_SMALL)
+
+
+def test_nothing_is_added_where_nothing_is_given(tmp_path):
+    with small(tmp_path / "s") as store:
+        assert store.add(rows(1)[:0]).tolist() == []
+        assert store.delete([]) == 0
+        assert store.ntotal == 0
+        D, I = store.search(queries(), 3)
+        assert (I == -1).all()
+        assert D.shape == (len(queries()), 3)
+
+
+def test_zero_vectors_are_warned_of(tmp_path):
+    x = rows(3).copy()
+    x[1] = 0
+    for trains in (True, False):
+        with small(tmp_path / f"{trains}", trains=trains) as store:
+            with pytest.warns(ZeroVectorWarning, match="1 of 3 vectors have length zero, row 1 first"):
+                store.add(x)
+            with pytest.warns(ZeroVectorWarning, match="1 of 1 vectors"):
+                assert store.search(x[1:2], 1)[0].tolist() == [[0.0]]
+
+
+def test_a_store_is_what_it_was_made_with(tmp_path):
+    open_store(tmp_path / "s", D_SMALL, 2.0, "l2", seed=3).close()
+    open_store(tmp_path / "s", D_SMALL, 2.0, METRIC_L2, ids="int", method="auto", seed=3).close()
+    for options, words in [
+        ({"d": 47}, "expected d = 48, which .* was made with, got 47"),
+        ({"bits": 1.0}, "expected 2 bits, which .* was made with, got 1"),
+        ({"metric": "ip"}, "expected metric = 'l2'"),
+        ({"ids": "str"}, "expected ids = 'int'"),
+        ({"method": "nq"}, "expected method = 'auto'"),
+        ({"seed": 0}, "expected seed = 3"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            open_store(tmp_path / "s", **options)
+    open_store(tmp_path / "s").close()  # and none of these has kept the lock
+
+
+def test_what_cannot_be_opened(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        open_store(tmp_path / "nothing")
+    with pytest.raises(FileNotFoundError):
+        open_store(tmp_path / "nothing", read_only=True)
+    assert not (tmp_path / "nothing").exists()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "letter.txt").write_text("dear")
+    with pytest.raises(NotAnIndexError, match="expected a store, a folder with a manifest, got"):
+        open_store(tmp_path / "other", read_only=True)
+    with pytest.raises(NotAnIndexError):
+        open_store(tmp_path / "other" / "letter.txt")
+    with pytest.raises(InputError, match=r"expected a new or an empty folder for a store, got .* letter.txt"):
+        open_store(tmp_path / "other", 48)
+    with pytest.raises(WriteError, match="cannot write"):
+        open_store(tmp_path / "no" / "where", 48)
+    for options, words in [
+        ({"d": 0}, "expected d to be an integer from 1"),
+        ({"d": 48, "bits": 0}, "expected bits to be a number above 0"),
+        ({"d": 48, "metric": "hamming"}, "expected metric"),
+        ({"d": 48, "ids": "uuid"}, "expected ids to be one of int, str, got 'uuid'"),
+        ({"d": 48, "train_rows": 0}, "expected train_rows to be an integer >= 1, got 0"),
+        ({"d": 48, "skip_damaged": True}, "expected skip_damaged together with read_only"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            open_store(tmp_path / "new", **options)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_reader_does_not_write_and_a_closed_store_answers_nothing(tmp_path):
+    reader = open_store(written(tmp_path / "s"), read_only=True)
+    for write in (
+        lambda: reader.add(rows(1)),
+        lambda: reader.upsert(rows(1), [1]),
+        lambda: reader.delete([1]),
+        reader.train,
+        reader.compact,
+    ):
+        with pytest.raises(UnsupportedError, match="expected a store that this process opened to write"):
+            write()
+    assert repr(reader) == f"Store({str(tmp_path / 's')!r}, d=48, ntotal=325, metric='cosine')"
+    reader.close()
+    reader.close()
+    for answer in (lambda: reader.search(queries(), 1), lambda: len(reader), reader.verify):
+        with pytest.raises(InputError, match="expected an open store, got one that was closed"):
+            answer()
+    assert repr(reader) == "Store(closed)"
+
+
+def test_there_is_one_writer(tmp_path):
+    with open_store(written(tmp_path / "s")) as store:
+        with pytest.raises(LockedError, match=rf"got one already: process {os.getpid()} since 20\d\d-"):
+            open_store(tmp_path / "s")
+        store.add(rows(1))
+    open_store(tmp_path / "s").close()
+
+
+def test_info(tmp_path):
+    with open_store(written(tmp_path / "s")) as store:
+        facts = store.info()
+        sizes = {path.name: path.stat().st_size for path in (tmp_path / "s").iterdir()}
+        assert facts["rows"] == 325
+        assert facts["segment_bytes"] == sum(n for name, n in sizes.items() if name[:4] in {"segm", "live"})
+        assert facts["model_bytes"] == sum(n for name, n in sizes.items() if name[:5] == "model")
+        assert (facts["bits"], facts["code_bytes"], facts["trained"]) == (2.0, 12, True)
+        assert facts["deleted_rows"] > 0
+        assert facts["segments"] == len([name for name in sizes if name[:4] == "segm"])
+        assert isinstance(store, Store)
+
+
+# Many at once
+
+
+def test_threads_add_delete_and_search_at_once(tmp_path, short_journals):
+    """Every search sees each call as a whole: of rows that come and go in pairs it finds both or none."""
+    stop, wrong = threading.Event(), []
+    with small(tmp_path / "s") as store:
+
+        def write(first):
+            x = rows(2)
+            for i in range(first, first + 60):
+                store.add(x, [2 * i, 2 * i + 1])
+                if i % 3 == 0:
+                    store.delete([2 * i, 2 * i + 1])
+                if i % 3 == 1:
+                    store.upsert(x, [2 * i, 2 * i + 1])
+
+        def read():
+            while not stop.is_set():
+                I = store.search(rows(1), 2000, threads=1)[1][0]
+                found = set(I[I >= 0].tolist())
+                wrong.extend(i for i in found if i ^ 1 not in found)
+
+        readers = [threading.Thread(target=read) for _ in range(2)]
+        writers = [threading.Thread(target=write, args=(first,)) for first in (0, 1000, 2000)]
+        for each in readers + writers:
+            each.start()
+        for each in writers:
+            each.join()
+        stop.set()
+        for each in readers:
+            each.join()
+        assert wrong == []
+        assert store.ntotal == 3 * 80
+        assert store.verify() == []
+        assert store.info()["merge_error"] is None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_searches_what_its_parent_writes(tmp_path):
+    index = written_twin()
+    with open_store(written(tmp_path / "s")) as store:
+        read, write = os.pipe()
+        child = os.fork()
+        if not child:
+            try:
+                same = np.array_equal(store.search(queries(), 9, threads=1), index.search(queries(), 9, threads=1))
+                os.read(read, 1)
+                grown = store.ntotal
+                try:
+                    store.add(rows(1))
+                except UnsupportedError:
+                    os._exit(0 if same and grown == 326 else 1)
+            finally:
+                os._exit(2)
+        store.add(rows(1))
+        os.write(write, b".")
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        with pytest.raises(LockedError):
+            open_store(tmp_path / "s")  # the child that ended has not given away the lock
+        store.add(rows(1))
+        for end in (read, write):
+            os.close(end)
