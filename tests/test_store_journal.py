@@ -118,7 +118,7 @@ def test_mutants_raise_nothing_untyped():
 
 @pytest.mark.slow
 def test_many_mutants_raise_nothing_untyped():
-    fuzz(7000)
+    fuzz(10_000)
 
 
 # Writing

@@ -138,7 +138,7 @@ def test_mutants_raise_nothing_untyped(tmp_path):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")
 def test_many_mutants_raise_nothing_untyped(tmp_path):
-    fuzz(tmp_path, 3000)
+    fuzz(tmp_path, 4000)
 
 
 # Rows that live

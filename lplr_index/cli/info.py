@@ -1,4 +1,4 @@
-"""Say what is in an index file, and with vectors and queries where its errors come from.
+"""Say what is in an index file or a store, and of a file with vectors and queries where its errors come from.
 
 The rows themselves are not read: see verify. With --vectors, what the index was made of, and --queries some of all
 three are, and a table says what the rank, the bits of rows and the arithmetic of queries do to scores and to recall.
@@ -23,6 +23,7 @@ from lplr_index.index import IndexLPLR
 from lplr_index.originals import spread_rows
 from lplr_index.refine import AnyIndex, IndexRefineLPLR
 from lplr_index.storage import read_index
+from lplr_index.store import is_store, open_store
 from lplr_index.vectors import open_vectors
 
 EXAMPLE = "lplr-index info vectors.lplr"
@@ -31,7 +32,7 @@ ID_BYTES = 8
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("index", metavar="INDEX", help="the index file")
+    parser.add_argument("index", metavar="INDEX", help="the index file, or the folder of a store")
     parser.add_argument("--vectors", metavar="EMB", help="what the index was made of: a file, a folder, or a pattern")
     add_key(parser)
     parser.add_argument("--queries", metavar="Q", help="queries to measure errors with")
@@ -43,6 +44,13 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
     """Read the header and say it; with vectors and queries, measure."""
     if (options.vectors is None) != (options.queries is None):
         raise InputError("expected --vectors and --queries together, got one of them")
+    if is_store(options.index):
+        if options.vectors is not None:
+            raise InputError(f"expected an index file for --vectors and --queries, got the store {options.index}")
+        with open_store(options.index, read_only=True, skip_damaged=True) as store:
+            stored = store.info()
+        terminal.result(stored, _store_table(stored))
+        return
     index = read_index(options.index, verify=False)
     facts = describe(index, options.index)
     lines = _table(facts)
@@ -147,5 +155,27 @@ def _table(facts: dict[str, Any]) -> list[str]:
         "seed": f"{facts['seed']}",
         "training": facts["training"] or "none",
         "refine": facts["refine"] or "no second stage",
+    }
+    return [f"{name:<14}{value}" for name, value in lines.items()]
+
+
+def _store_table(facts: dict[str, Any]) -> list[str]:
+    """Return what there is to know of a store, a line each."""
+    method = facts["method"] if facts["trained"] else f"{facts['method']}, not trained: rows are float32"
+    lines = {
+        "store": f"{facts['path']} (generation {facts['generation']})",
+        "rows": f"{facts['rows']:,}, and {facts['deleted_rows']:,} deleted ones whose place is not free yet",
+        "ids": {"int": "integers", "str": "strings"}[facts["ids"]],
+        "dimension": f"{facts['d']}",
+        "metric": facts["metric"],
+        "method": method,
+        "bits": f"{facts['bits']:.2f} a coordinate",
+        "code bytes": f"{facts['code_bytes']} a row",
+        "segments": f"{facts['segments']:,}, of {facts['segment_bytes']:,} bytes",
+        "journal": f"{facts['journal_rows']:,} rows",
+        "model bytes": f"{facts['model_bytes']:,}",
+        "seed": f"{facts['seed']}",
+        "training": facts["training"] or "none",
+        "damaged": "; ".join(facts["skipped"]) or "no segment, as far as headers tell: see verify",
     }
     return [f"{name:<14}{value}" for name, value in lines.items()]

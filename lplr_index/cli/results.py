@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 
 from lplr_index.arrays import FloatMatrix, IdArray
 from lplr_index.atomic import atomic_write
@@ -17,20 +18,21 @@ from lplr_index.extras import require
 
 @dataclass(frozen=True)
 class ResultFormat:
-    """How results are written, the module of the extra ``files`` it takes, and the largest id it holds."""
+    """How results are written, the module of the extra ``files`` it takes, and the ids it holds."""
 
-    write: Callable[[BinaryIO, FloatMatrix, IdArray], object]
+    write: Callable[[BinaryIO, FloatMatrix, npt.NDArray[Any]], object]
     module: str = ""
     largest_id: int = np.iinfo(np.int64).max
+    strings: bool = True
 
 
-def check_results(path: str, largest_id: int) -> None:
+def check_results(path: str, largest_id: int, *, strings: bool = False) -> None:
     """Find out before the search whether its results can be written in the format of ``path``.
 
     Raises
     ------
     InputError
-        If the suffix stands for no format, or for one that ids up to ``largest_id`` do not fit.
+        If the suffix stands for no format, or for one that ids up to ``largest_id``, or strings, do not fit.
     MissingDependencyError
         If the format needs a package that is not installed.
     """
@@ -39,10 +41,13 @@ def check_results(path: str, largest_id: int) -> None:
         require(format_.module, "files")
     if largest_id > format_.largest_id:
         raise InputError(f"expected ids up to {format_.largest_id} for {path}, got {largest_id}")
+    if strings and not format_.strings:
+        known = " ".join(suffix for suffix, each in FORMATS.items() if each.strings)
+        raise InputError(f"expected a file that ends in one of {known} for ids that are strings, got {path}")
 
 
-def write_results(path: str, D: FloatMatrix, I: IdArray) -> None:
-    """Write distances D (nq, k) and ids I (nq, k) to a file.
+def write_results(path: str, D: FloatMatrix, I: npt.NDArray[Any]) -> None:
+    """Write distances D (nq, k) and ids I (nq, k), integers or strings, to a file.
 
     Raises
     ------
@@ -60,12 +65,12 @@ def _format_of(path: str) -> ResultFormat:
     return FORMATS[suffix]
 
 
-def _npz(stream: BinaryIO, D: FloatMatrix, I: IdArray) -> None:
+def _npz(stream: BinaryIO, D: FloatMatrix, I: npt.NDArray[Any]) -> None:
     """Write both, under their names."""
     np.savez(stream, D=D, I=I)
 
 
-def _npy(stream: BinaryIO, _D: FloatMatrix, I: IdArray) -> None:
+def _npy(stream: BinaryIO, _D: FloatMatrix, I: npt.NDArray[Any]) -> None:
     """Write the ids."""
     np.save(stream, I)
 
@@ -83,7 +88,7 @@ def _hdf5(stream: BinaryIO, D: FloatMatrix, I: IdArray) -> None:
         file["neighbors"], file["distances"] = I, D
 
 
-def _parquet(stream: BinaryIO, D: FloatMatrix, I: IdArray) -> None:
+def _parquet(stream: BinaryIO, D: FloatMatrix, I: npt.NDArray[Any]) -> None:
     """Write a row a query: the lists ``ids`` and ``distances``."""
     arrow, parquet = require("pyarrow", "files"), require("pyarrow.parquet", "files")
 
@@ -96,8 +101,8 @@ def _parquet(stream: BinaryIO, D: FloatMatrix, I: IdArray) -> None:
 FORMATS = {
     ".npz": ResultFormat(_npz),
     ".npy": ResultFormat(_npy),
-    ".ibin": ResultFormat(_ibin, largest_id=np.iinfo(np.int32).max),
-    ".hdf5": ResultFormat(_hdf5, module="h5py"),
-    ".h5": ResultFormat(_hdf5, module="h5py"),
+    ".ibin": ResultFormat(_ibin, largest_id=np.iinfo(np.int32).max, strings=False),
+    ".hdf5": ResultFormat(_hdf5, module="h5py", strings=False),
+    ".h5": ResultFormat(_hdf5, module="h5py", strings=False),
     ".parquet": ResultFormat(_parquet, module="pyarrow"),
 }

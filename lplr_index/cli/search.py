@@ -12,16 +12,19 @@ import time
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from lplr_index.arrays import FloatMatrix, IdArray, as_integer
+from lplr_index.arrays import FloatMatrix, as_integer
 from lplr_index.building import Progress, naming_zero_rows
-from lplr_index.cli.lists import read_numbers
+from lplr_index.cli.lists import read_list, read_numbers
 from lplr_index.cli.options import add_k, add_key, add_threads
 from lplr_index.cli.output import Terminal, check_output
 from lplr_index.cli.results import check_results, write_results
 from lplr_index.errors import InputError
+from lplr_index.index import IndexLPLR
 from lplr_index.refine import AnyIndex, IndexRefineLPLR
 from lplr_index.storage import read_index
+from lplr_index.store import Store, is_store, open_store
 from lplr_index.threads import as_threads
 from lplr_index.vectors import VectorFile, open_vectors
 
@@ -34,7 +37,7 @@ MOST_NEIGHBOURS = 2**31 - 1
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("index", metavar="INDEX", help="the index file")
+    parser.add_argument("index", metavar="INDEX", help="the index file, or the folder of a store")
     parser.add_argument("queries", metavar="QUERIES", help="the queries: a file, a folder, or a pattern in quotes")
     add_k(parser)
     parser.add_argument("--k-factor", type=float, help="candidates per neighbour, for an index with a second stage")
@@ -58,10 +61,9 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
     if options.output is not None:
         check_output(options.output, options.index, options.queries, options.filter_ids)
         check_results(options.output, 0)
-    allowed = None if options.filter_ids is None else read_numbers(options.filter_ids)
     with open_vectors(options.queries, key=options.key) as source, terminal.bars("queries") as bars:
         bars("opening", 0, 0)
-        index = read_index(options.index)
+        index = open_store(options.index, read_only=True) if is_store(options.index) else read_index(options.index)
         if options.k_factor is not None:
             if not isinstance(index, IndexRefineLPLR):
                 raise InputError(
@@ -70,12 +72,12 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
             index.k_factor = options.k_factor
         how = {}
         if options.shortlist is not None:
-            if isinstance(index, IndexRefineLPLR):
-                raise InputError(
-                    f"expected --shortlist only for an index without a second stage, which {options.index} has"
-                )
+            if not isinstance(index, IndexLPLR):
+                has = "a second stage" if isinstance(index, IndexRefineLPLR) else "segments"
+                raise InputError(f"expected --shortlist only for an index without {has}, which {options.index} has")
             how["shortlist"] = as_integer(options.shortlist, "shortlist", least=1)
         _check(options, index, source)
+        allowed = None if options.filter_ids is None else _read_ids(options.filter_ids, index)
         began_s = time.perf_counter()
         D, I = search_file(index, source, k, bars, filter=allowed, threads=threads, **how)
         seconds = time.perf_counter() - began_s
@@ -85,17 +87,17 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
     if options.output is None:
         terminal.result({**facts, "D": D.tolist(), "I": I.tolist()}, _few(D, I, index.metric))
     else:
-        write_results(options.output, D, I)
+        write_results(options.output, D, I if I.dtype != object else np.where(np.array(None) == I, "", I).astype(str))
         rate = len(I) / max(seconds, 1e-9)
         text = f"{options.output}: {k} neighbours of {len(I):,} queries, {rate:,.0f} queries a second"
         terminal.done({**facts, "file": options.output}, [text])
 
 
 def search_file(
-    index: AnyIndex, source: VectorFile, k: int, progress: Progress, **how: Any
-) -> tuple[FloatMatrix, IdArray]:
+    index: AnyIndex | Store, source: VectorFile, k: int, progress: Progress, **how: Any
+) -> tuple[FloatMatrix, npt.NDArray[Any]]:
     """Return D and I (n, k) for the n queries of a file, read a batch at a time; ``how`` goes to ``index.search``."""
-    D, I = np.empty((source.n, k), np.float32), np.empty((source.n, k), np.int64)
+    D, I = np.empty((source.n, k), np.float32), np.empty((source.n, k), object if _strings(index) else np.int64)
     progress("searching", 0, source.n)
     with naming_zero_rows(source, cosine=index.metric == "cosine") as look:
         for start, xq in source.chunks(BATCH):
@@ -106,20 +108,30 @@ def search_file(
     return D, I
 
 
-def _check(options: argparse.Namespace, index: AnyIndex, source: VectorFile) -> None:
+def _strings(index: AnyIndex | Store) -> bool:
+    return isinstance(index, Store) and index.ids == "str"
+
+
+def _read_ids(path: str, index: AnyIndex | Store) -> npt.NDArray[Any]:
+    """Return the ids of a file, (n,), of the kind that an index has, or, of integers, a mask."""
+    return read_list(path) if _strings(index) else read_numbers(path)
+
+
+def _check(options: argparse.Namespace, index: AnyIndex | Store, source: VectorFile) -> None:
     """See that index, queries and output go together."""
     if source.d != index.d:
         raise InputError(f"expected {source.path} to have {index.d} columns, as {options.index} has, got {source.d}")
     if options.output is not None:
-        check_results(options.output, index.rows.ids.next_id - 1)
+        next_id = index.info()["next_id"] if isinstance(index, Store) else index.rows.ids.next_id
+        check_results(options.output, next_id - 1, strings=_strings(index))
 
 
-def _few(D: FloatMatrix, I: IdArray, metric: str) -> list[str]:
+def _few(D: FloatMatrix, I: npt.NDArray[Any], metric: str) -> list[str]:
     """Return the first neighbours of the first queries, a line each."""
     score = "squared distance, smaller is nearer" if metric == "l2" else "similarity, larger is nearer"
     lines = [f"query: id ({score}), nearest first"]
     for query, (distances, ids) in enumerate(zip(D[:SHOWN_QUERIES], I[:SHOWN_QUERIES], strict=True)):
-        found = [f"{i} ({s:.4f})" for s, i in zip(distances, ids, strict=True) if i >= 0]
+        found = [f"{i} ({s:.4f})" for s, i in zip(distances, ids, strict=True) if i not in (-1, None)]
         more = ["..."] if len(found) > SHOWN_NEIGHBOURS else []
         lines.append(f"{query}: " + ("  ".join(found[:SHOWN_NEIGHBOURS] + more) or "nothing"))
     if len(I) > SHOWN_QUERIES:

@@ -1,6 +1,7 @@
-"""Compare every byte of an index file with its checksums.
+"""Compare every byte of an index file, or of a store's files, with its checksums.
 
-The exit status is 0 for a whole, unchanged index, and 2 with one line that says what is wrong for anything else.
+The exit status is 0 for a whole, unchanged index or store, and 2 for anything else, with one line that says what is
+wrong.
 """
 
 from __future__ import annotations
@@ -9,21 +10,36 @@ import argparse
 from pathlib import Path
 
 from lplr_index.cli.output import Terminal
+from lplr_index.refine import AnyIndex
 from lplr_index.storage import verify_index
+from lplr_index.store import Store, is_store, open_store
 
 EXAMPLE = "lplr-index verify vectors.lplr && echo whole"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("index", metavar="INDEX", help="the index file")
+    parser.add_argument("index", metavar="INDEX", help="the index file, or the folder of a store")
 
 
 def run(options: argparse.Namespace, terminal: Terminal) -> None:
     """Verify the file."""
+    index: AnyIndex | Store
     with terminal.bars() as bars:
         bars("verifying", 0, 0)
-        index = verify_index(options.index)
-    size = Path(options.index).stat().st_size
+        if is_store(options.index):
+            index, size = _store(options.index)
+        else:
+            index, size = verify_index(options.index), Path(options.index).stat().st_size
     document = {"file": options.index, "rows": index.ntotal, "file_bytes": size, "valid": True}
     terminal.done(document, [f"{options.index}: whole and unchanged, {index.ntotal:,} rows in {size:,} bytes"])
+
+
+def _store(path: str) -> tuple[Store, int]:
+    """Verify a store; return it and the bytes of its files."""
+    store = open_store(path, read_only=True)
+    if wrong := store.verify():
+        more = f"; {len(wrong) - 1} more of its files are damaged" if len(wrong) > 1 else ""
+        wrong[0].args = (f"{wrong[0]}{more}",)
+        raise wrong[0]
+    return store, sum(each.stat().st_size for each in Path(path).iterdir())

@@ -8,7 +8,8 @@ and ``store``, the class.
 
 from __future__ import annotations
 
+from lplr_index.store.folder import is_store
 from lplr_index.store.opening import open_store
 from lplr_index.store.store import Store
 
-__all__ = ["Store", "open_store"]
+__all__ = ["Store", "is_store", "open_store"]

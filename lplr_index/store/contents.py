@@ -210,7 +210,7 @@ def load(
     for entry in manifest.segments:
         try:
             segment = before.get(entry.file) or open_segment(folder, manifest, model, entry)
-            held.append(Held(entry, segment, _live(folder, entry)))
+            held.append(Held(entry, segment, open_live(folder, entry)))
         except FormatError as err:
             if not skip_damaged:
                 raise
@@ -237,7 +237,8 @@ def open_segment(
     return segment
 
 
-def _live(folder: Path, entry: Entry) -> Filter:
+def open_live(folder: Path, entry: Entry) -> Filter:
+    """Read which rows of a segment live, bits of shape (blocks,). Raises FormatError, naming the file."""
     if entry.live is None:
         return no_filter()
     with naming(folder, entry.live.name):

@@ -6,10 +6,10 @@ import threading
 from pathlib import Path
 
 from lplr_index.errors import FormatError, MissingFileError
-from lplr_index.settings import Settings
 from lplr_index.store.contents import Contents, View, load
 from lplr_index.store.folder import naming, parsed, read_manifest
 from lplr_index.store.journal import parse_changes, read_from
+from lplr_index.store.manifest import Manifest
 from lplr_index.store.snapshots import take
 
 _TRIES = 100  # manifests that may be replaced while one of them is being opened
@@ -24,9 +24,15 @@ class Follower:
         The store.
     skip_damaged : bool
         Whether segments that are missing or damaged are left out.
+    known : Manifest or None
+        One of this store, where it need not be opened before it is asked something.
 
     Attributes
     ----------
+    settings : Settings
+        Of the store's index, which never change.
+    ids : str
+        The kind of ids, ``"int"`` or ``"str"``.
     skipped : list of str
         What is wrong with each segment that was left out.
     merge_error : None
@@ -40,7 +46,7 @@ class Follower:
         If there is no folder.
     """
 
-    def __init__(self, folder: Path, *, skip_damaged: bool = False) -> None:
+    def __init__(self, folder: Path, *, skip_damaged: bool = False, known: Manifest | None = None) -> None:
         self.folder, self._skip_damaged = folder, skip_damaged
         self.merge_error = None
         self._lock = threading.Lock()
@@ -48,7 +54,8 @@ class Follower:
         self.end = 0
         self._contents: Contents | None = None
         self.skipped: list[str] = []
-        self._settings = self._follow().manifest.settings
+        manifest = known or self._follow().manifest
+        self.settings, self.ids = manifest.settings, manifest.ids
 
     def view(self) -> View:
         """All rows as they are now; raises as the class does."""
@@ -59,11 +66,6 @@ class Follower:
         """What is there now."""
         with self._lock:
             return self._follow()
-
-    @property
-    def settings(self) -> Settings:
-        """Of the store's index, which never change."""
-        return self._settings
 
     def snapshot(self, target: Path) -> None:
         """Write a copy of the store as it is now; raises WriteError if that cannot be done."""
@@ -106,8 +108,9 @@ class Follower:
         """Let go: nothing is held that others would wait for."""
 
     def forked(self) -> Follower:
-        """What follows the store in a forked child."""
-        return Follower(self.folder, skip_damaged=self._skip_damaged)
+        """What follows the store in a forked child, where a lock of this one may be held for ever."""
+        known = self._contents.manifest if self._contents else None
+        return Follower(self.folder, skip_damaged=self._skip_damaged, known=known)
 
 
 def read_journal(folder: Path, contents: Contents, start: int) -> int:

@@ -63,7 +63,7 @@ class Manifest:
     segments : tuple of Entry
         In the order they were made.
     next_id : int
-        One above the largest number ever given, those of the journal left out.
+        One above the largest number given by then; those of the journal come on top.
     serial : int
         The largest number in a name of a file; the next file gets the next.
     """

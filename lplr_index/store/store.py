@@ -79,7 +79,7 @@ class Store(Searchable):
     @property
     def ids(self) -> str:
         """The kind of ids: ``"int"`` or ``"str"``."""
-        return self._now.manifest.ids
+        return self._open.ids
 
     @property
     def code_size(self) -> int:
@@ -201,6 +201,7 @@ class Store(Searchable):
             "raw_rows": 0 if contents.model else contents.alive,
             "journal_rows": recent.n,
             "segments": len(files),
+            "next_id": contents.next_id,
             "generation": manifest.generation,
             "ids": manifest.ids,
             "d": self.d,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from lplr_index.errors import FormatError, HeaderError
 from lplr_index.store import merging
-from lplr_index.store.contents import Contents, load, open_segment
+from lplr_index.store.contents import Contents, load, open_live, open_segment
 from lplr_index.store.folder import MANIFEST, naming, parsed, read_manifest, read_model_of
 from lplr_index.store.following import read_journal
 from lplr_index.store.manifest import Manifest
@@ -49,24 +49,25 @@ def _all(folder: Path, manifest: Manifest) -> Iterator[FormatError]:
     except FormatError as err:
         yield err
         return
+    whole = True
     for entry in manifest.segments:
-        try:
-            open_segment(folder, manifest, model, entry, whole=True)
-            load(folder, _alone(manifest, entry.file.name), None)
-        except FormatError as err:
-            yield err
+        for look in (
+            partial(open_segment, folder, manifest, model, entry, whole=True),
+            partial(open_live, folder, entry),
+        ):
+            try:
+                look()
+            except FormatError as err:
+                whole = False
+                yield err
     try:
         contents, _ = load(folder, manifest, None, skip_damaged=True)
         read_journal(folder, contents, 0)
-        with naming(folder, MANIFEST):
-            _check_ids(contents)
+        if whole:
+            with naming(folder, MANIFEST):
+                _check_ids(contents)
     except FormatError as err:
         yield err
-
-
-def _alone(manifest: Manifest, name: str) -> Manifest:
-    """The manifest with one segment."""
-    return replace(manifest, segments=tuple(entry for entry in manifest.segments if entry.file.name == name))
 
 
 def _check_ids(contents: Contents) -> None:

@@ -14,7 +14,6 @@ from lplr_index.errors import FormatError, InputError, LPLRError, WriteError
 from lplr_index.ids import IdMap
 from lplr_index.index import IndexLPLR
 from lplr_index.scanning import Filter
-from lplr_index.settings import Settings
 from lplr_index.store import merging
 from lplr_index.store.contents import Contents, Held, View, open_segment, without
 from lplr_index.store.folder import write_model
@@ -46,6 +45,12 @@ class Writer:
 
     Attributes
     ----------
+    settings : Settings
+        Of the store's index, which never change.
+    ids : str
+        The kind of ids, ``"int"`` or ``"str"``.
+    skipped : list of str
+        Empty: a damaged store is not written.
     merge_error : LPLRError or None
         Why the last merge was given up: nothing is lost by that, and the next one is tried when it is due.
     """
@@ -55,6 +60,8 @@ class Writer:
         self.skipped: list[str] = []
         self.merge_error: LPLRError | None = None
         self._ledger = Ledger(folder, fresh)
+        manifest = self._ledger.contents.manifest
+        self.settings, self.ids = manifest.settings, manifest.ids
         self._train_rows, self._background = train_rows, background
         self._merging, self._closed, self._gave_up_at = threading.Lock(), False, -1
         self._thread: threading.Thread | None = None
@@ -66,11 +73,6 @@ class Writer:
     def now(self) -> Contents:
         """What is there now."""
         return self._ledger.contents
-
-    @property
-    def settings(self) -> Settings:
-        """Of the store's index, which never change."""
-        return self._ledger.contents.manifest.settings
 
     def snapshot(self, target: Path) -> None:
         """Write a copy of the store as it is now; raises WriteError if that cannot be done."""
@@ -248,7 +250,7 @@ class Writer:
     def forked(self) -> Follower:
         """In a forked child: the parent goes on writing, and the child follows."""
         self._ledger.abandon()
-        return Follower(self.folder)
+        return Follower(self.folder, known=self._ledger.contents.manifest)
 
     # What a call needs
 
