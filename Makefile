@@ -17,7 +17,7 @@ bench_needs := --editable '.[eval,files,compress]'
 lint_needs := $(demo_needs) --group lint
 all_needs := --editable '.[all]' --group dev
 
-.PHONY: help demo test test-torch test-all test-oldest lint figures bench clean
+.PHONY: help demo test test-torch test-all test-oldest lint figures bench soak clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -51,6 +51,11 @@ lint: $(VENV)/.for-lint ## check style, layout and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
+soak: $(VENV)/.for-test ## use a store for ten minutes, then kill its writer 2,000 times; results in soak_output/
+	@mkdir -p soak_output
+	@$(BIN)/python benchmarks/soak.py --seconds 600 -o soak_output/soak.json
+	@$(BIN)/python benchmarks/crashes.py --kills 2000 -o soak_output/crashes.json
+
 figures: $(VENV)/.for-demo ## redraw the tables, pictures and pages of README and docs from benchmarks/results
 	@$(BIN)/python benchmarks/figures.py --write >/dev/null
 	@$(BIN)/python benchmarks/quality_plots.py --write >/dev/null
@@ -65,7 +70,7 @@ bench: $(VENV)/.for-bench ## run every benchmark, one after the other
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
 clean: ## remove what was made here: the environment, the demo's output, caches
-	rm -rf $(VENV) .venv-oldest demo_output build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-oldest demo_output soak_output build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # A stamp is newer than pyproject.toml when everything that pyproject.toml asks for is installed.

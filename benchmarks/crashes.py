@@ -169,11 +169,15 @@ def main() -> None:
     parser.add_argument(
         "--folder", type=Path, help="where the stores are made; in the system's folder for such if none"
     )
+    parser.add_argument("-o", "--output", type=Path, help="write what happened here, as JSON")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        counts = []
         for kind in ("int", "str"):
-            counts = run(Path(folder), options.kills // 2, options.seed, kind)
-            print(json.dumps({"ids": kind, **counts}))
+            counts.append({"ids": kind, **run(Path(folder), options.kills // 2, options.seed, kind)})
+            print(json.dumps(counts[-1]), flush=True)
+    if options.output:
+        options.output.write_text(json.dumps(counts, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

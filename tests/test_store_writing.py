@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -134,6 +135,56 @@ def test_a_closed_journal_takes_nothing(tmp_path):
     held.close()
     with pytest.raises(WriteError, match="open the store again"):
         writer.put(rows(1), None, replacing=False, threads=1)
+
+
+def test_a_large_delete_needs_no_journal(tmp_path, monkeypatch, short_journals):
+    monkeypatch.setattr(writing, "_JOURNAL_BYTES", 2000)
+    index = twin()
+    with small(tmp_path / "s") as held:
+        held.add(rows(400))
+        index.add(rows(400))
+        assert held.delete(range(0, 600, 1)[:390]) == 390
+        index.remove_ids(np.arange(390))
+        assert held.info()["journal_rows"] == 0
+        assert_same_results(held, index)
+        assert held.add(rows(1)).tolist() == [400]
+        assert held.verify() == []
+
+
+def test_opening_maps_instead_of_loading(tmp_path):
+    """Codes are read by whoever searches; memory is that of a few headers."""
+    x = np.zeros((500_000, 16), np.float32)
+    x[:, 0] = np.arange(500_000) % 250
+    with open_store(tmp_path / "s", 16, 8.0, "ip", method="nq", train_rows=None) as held:
+        held.train(np.random.default_rng(0).standard_normal((100, 16)).astype(np.float32))
+        held.add(x)
+        held.delete([7])
+        held.add(x[:3])
+    assert sum(each.stat().st_size for each in (tmp_path / "s").iterdir()) > 8_000_000
+    for read_only in (True, False):
+        tracemalloc.start()
+        held = open_store(tmp_path / "s", read_only=read_only)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert held.ntotal == 500_002
+        assert most < 2_000_000
+        held.close()
+
+
+def test_merging_takes_little_memory(tmp_path):
+    x = np.zeros((500_000, 16), np.float32)
+    with open_store(tmp_path / "s", 16, 8.0, "ip", method="nq", train_rows=None) as held:
+        held.train(np.random.default_rng(0).standard_normal((100, 16)).astype(np.float32))
+        for first in (0, 1, 2):
+            held.add(x, np.arange(500_000) * 3 + first)
+        del x
+        tracemalloc.start()
+        held.compact()
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert held.info()["segments"] == 1
+        assert held.info()["segment_bytes"] > 1_500_000 * 16
+        assert most < 25_000_000
 
 
 def test_the_parts_are_there():

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from lplr_index.atomic import atomic_write
+from lplr_index.atomic import atomic_write, sync_folder
 from lplr_index.container import mapped
 from lplr_index.errors import FormatError, MissingFileError, NotAnIndexError, WriteError
 from lplr_index.index import IndexLPLR
@@ -144,5 +144,6 @@ def make_folder(folder: Path) -> None:
     """
     try:
         folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
     except OSError as err:
         raise WriteError(f"cannot write {folder}: {err.strerror or err}") from err

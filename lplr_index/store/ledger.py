@@ -11,9 +11,12 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from lplr_index.arrays import IdArray
 from lplr_index.errors import InputError
 from lplr_index.model import Model
 from lplr_index.scanning import no_filter
@@ -102,17 +105,14 @@ class Ledger:
             held = [self._counted(each, made) for each in contents.held if each.alive]
             numbers, data, names = contents.recent.settled()
             if len(numbers):
-                form, width = contents.model.form if contents.model else None, data.shape[1]
-                first, last = int(numbers[0]), int(numbers[-1])
-                what = Contained(len(numbers), first, last, [numbers], [data], form, width, names)
-                held.append(self.write(what, contents.model, made))
+                held.append(self._whole(numbers, data, names, made))
             journal = self._named("journal", made)
             new_journal(self.folder / journal)
             opened = Journal(self.folder / journal, len(HEAD))
             self._publish(held, contents.model, contents.manifest.model, opened)
 
     def write_through(self, change: Change) -> None:
-        """Make a segment of many rows at once, without a stay in the journal.
+        """Kill or add many rows at once, which become a segment without a stay in the journal.
 
         Raises
         ------
@@ -122,16 +122,14 @@ class Ledger:
         self.flush()
         contents, before = self.contents, self.contents.next_id
         order = np.argsort(change.numbers, kind="stable")
-        numbers = change.numbers[order]
+        numbers, data = change.numbers[order], change.data[order]
         names = None if change.names is None else Names.of_list([change.names[i] for i in order.tolist()])
-        data, form = change.data[order], contents.model.form if contents.model else None
-        span = int(numbers[0]), int(numbers[-1])
-        what = Contained(len(numbers), *span, [numbers], [data], form, data.shape[1], names)
         try:
             with self._new_files() as made:
                 held = [self._counted(each, made) for each in without(contents.held, change.killed)[0] if each.alive]
-                held.append(self.write(what, contents.model, made))
-                contents.next_id = max(before, span[1] + 1)
+                if len(numbers):
+                    held.append(self._whole(numbers, data, names, made))
+                    contents.next_id = max(before, int(numbers[-1]) + 1)
                 self._publish(held, contents.model, contents.manifest.model, None)
         except BaseException:
             contents.next_id = before
@@ -161,6 +159,12 @@ class Ledger:
         entry = Entry(stamp, what.n)
         segment = open_segment(self.folder, self.contents.manifest, model, entry)
         return Held(entry, segment, no_filter())
+
+    def _whole(self, numbers: IdArray, data: npt.NDArray[Any], names: Names | None, made: list[str]) -> Held:
+        """Write a segment of rows in memory, by ascending numbers."""
+        model = self.contents.model
+        span, form = (int(numbers[0]), int(numbers[-1])), model.form if model else None
+        return self.write(Contained(len(numbers), *span, [numbers], [data], form, data.shape[1], names), model, made)
 
     @contextlib.contextmanager
     def _new_files(self) -> Iterator[list[str]]:

@@ -113,12 +113,16 @@ class Writer:
             numbers = np.unique(numbers[numbers >= 0])
             if not len(numbers):
                 return 0
-            self._make_room(0)
-            shape = contents.shape
+            shape, journal, end = contents.shape, None, 0
             nothing = np.empty((0, shape.width), shape.dtype)
             change = Change(numbers, numbers[:0], [] if contents.strings else None, nothing)
-            journal, end = self._ledger.append(change)
-        journal.sync(end)
+            if numbers.nbytes > _JOURNAL_BYTES:
+                self._ledger.write_through(change)
+            else:
+                self._make_room(0)
+                journal, end = self._ledger.append(change)
+        if journal is not None:
+            journal.sync(end)
         self._merge_if_due()
         return len(numbers)
 

@@ -1,0 +1,196 @@
+"""How quickly a store takes rows that must be on the disk, beside SQLite, and what its segments cost.
+
+    python benchmarks/store_rates.py [--folder DIR] [-o benchmarks/results/store_rates.json]
+
+Rows are posts of the embedded set over and over, 384 coordinates at 48 bytes. SQLite writes the same rows as blobs of
+float32, one transaction a row, in WAL mode with synchronous=FULL, which promises what a store promises. Both wait for
+the same disk; what that takes by itself is measured too. Bytes written are counted as the store writes them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lplr_index import IndexLPLR, open_store
+from lplr_index.atomic import atomic_write
+from lplr_index.data import newsgroups
+from lplr_index.evaluation.machine import describe_machine
+from lplr_index.store import ledger, segments
+
+D = 384
+BITS = 1.0
+SINGLE = 300  # rows that are added one by one
+CALLERS = 8
+
+OPEN = """
+import sys, time
+from pathlib import Path
+import lplr_index.store
+def anonymous():
+    return 1024 * int(Path("/proc/self/status").read_text().partition("RssAnon:")[2].split()[0])
+lplr_index.store.open_store(sys.argv[2], read_only=True)  # loads numba and compiled kernels
+before, started = anonymous(), time.perf_counter()
+store = lplr_index.store.open_store(sys.argv[1], read_only=True)
+print(time.perf_counter() - started, anonymous() - before)
+"""
+
+
+def rate(function: Callable[[int], object], count: int) -> float:
+    """Return calls a second."""
+    started = time.perf_counter()
+    for i in range(count):
+        function(i)
+    return count / (time.perf_counter() - started)
+
+
+def together(function: Callable[[int], object], count: int) -> float:
+    """Return calls a second of several threads at once."""
+    threads = [threading.Thread(target=rate, args=(function, count // CALLERS)) for _ in range(CALLERS)]
+    started = time.perf_counter()
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    return count / (time.perf_counter() - started)
+
+
+def disk(folder: Path) -> float:
+    """Return how often a second a hundred bytes can be appended to a file and forced to the disk."""
+    handle = os.open(folder / "disk", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+
+    def force(_: int) -> None:
+        os.write(handle, bytes(100))
+        os.fdatasync(handle)
+
+    found = rate(force, SINGLE)
+    os.close(handle)
+    return found
+
+
+def sqlite(folder: Path, x: np.ndarray) -> float:
+    """Return rows a second of SQLite."""
+    base = sqlite3.connect(folder / "base")
+    base.execute("pragma journal_mode=wal")
+    base.execute("pragma synchronous=full")
+    base.execute("create table rows (id integer primary key, x blob)")
+    base.commit()
+
+    def insert(i: int) -> None:
+        base.execute("insert into rows values (?, ?)", (i, x[i % len(x)].tobytes()))
+        base.commit()
+
+    found = rate(insert, SINGLE)
+    base.close()
+    return found
+
+
+class Counter:
+    """Counts bytes of segments and of the journal as they are written."""
+
+    def __init__(self) -> None:
+        self.journal_bytes = self.segment_bytes = 0
+        pack, write = ledger.pack_change, segments.write_file
+
+        def counted_pack(*args: Any) -> bytes:
+            record = pack(*args)
+            self.journal_bytes += len(record)
+            return record
+
+        def counted_write(*args: Any) -> Any:
+            stamp = write(*args)
+            self.segment_bytes += stamp.nbytes
+            return stamp
+
+        ledger.pack_change, segments.write_file = counted_pack, counted_write
+
+
+def seconds(function: Callable[[], object], count: int = 30) -> float:
+    """Return the median time of a call."""
+    function()
+    times = []
+    for _ in range(count):
+        started = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def measure(folder: Path, rows: int) -> dict[str, Any]:
+    """Measure everything, and return it."""
+    posts = newsgroups()
+    x = posts.train[:].astype(np.float32)
+    index = IndexLPLR(D, BITS)
+    index.train(x[:3000])
+    facts: dict[str, Any] = {"d": D, "code_bytes": index.code_size, "disk_per_s": disk(folder)}
+    facts["sqlite_rows_per_s"] = sqlite(folder, x)
+    with open_store(folder / "single", D, BITS, train_rows=None) as store:
+        store.train(x[:3000])
+        store.add(x[:1])
+        facts["encode_rows_per_s"] = rate(lambda i: index.sa_encode(x[i : i + 1], threads=1), SINGLE)
+        facts["add_rows_per_s"] = rate(lambda i: store.add(x[i : i + 1], threads=1), SINGLE)
+        facts["delete_rows_per_s"] = rate(lambda i: store.delete([i]), SINGLE)
+        facts["callers"] = CALLERS
+        facts["add_rows_per_s_callers"] = together(lambda i: store.add(x[i : i + 1], threads=1), 4 * SINGLE)
+        facts["add_rows_per_s_of_100"] = 100 * rate(lambda i: store.add(x[100 * i : 100 * i + 100]), 80)
+    counter = Counter()
+    with open_store(folder / "large", D, BITS, train_rows=None) as store:
+        store.train(x[:3000])
+        for start in range(0, rows, 1000):
+            store.add(x[start % len(x) :][:1000])
+            index.add(x[start % len(x) :][:1000])
+        store._writer._thread and store._writer._thread.join()  # noqa: SLF001 - to count all of it
+        known = store.info()
+        one = x[:1]
+        facts |= {
+            "rows": rows,
+            "segments": known["segments"],
+            "bytes_on_disk": sum(each.stat().st_size for each in (folder / "large").iterdir()),
+            "journal_bytes_per_row": counter.journal_bytes / rows,
+            "segment_bytes_per_row": counter.segment_bytes / rows,
+            "search_store_ms": 1000 * seconds(lambda: store.search(one, 10, threads=1)),
+            "search_index_ms": 1000 * seconds(lambda: index.search(one, 10, threads=1)),
+        }
+        with open_store(folder / "large", read_only=True) as reader:
+            facts["search_reader_ms"] = 1000 * seconds(lambda: reader.search(one, 10, threads=1))
+        facts["same"] = all(
+            np.array_equal(a, b) for a, b in zip(store.search(x[:9], 50), index.search(x[:9], 50), strict=True)
+        )
+    command = [sys.executable, "-c", OPEN, str(folder / "large"), str(folder / "single")]
+    opened = [subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() for _ in range(5)]
+    facts["open_ms"] = 1000 * statistics.median(float(each[0]) for each in opened)
+    facts["open_bytes"] = int(statistics.median(int(each[1]) for each in opened))
+    return facts
+
+
+def main() -> None:
+    """Measure as asked on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=500_000)
+    parser.add_argument("--folder", type=Path, help="on the disk to be measured; the system's for such where none")
+    parser.add_argument("-o", "--output", type=Path, help="write what was measured here, as JSON")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        facts = {"machine": describe_machine(), **measure(Path(folder), options.rows)}
+    text = json.dumps(facts, indent=1)
+    print(text)
+    if options.output:
+        with atomic_write(options.output) as stream:
+            stream.write(f"{text}\n".encode())
+
+
+if __name__ == "__main__":
+    main()
