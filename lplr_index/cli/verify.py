@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 from lplr_index.cli.output import Terminal
+from lplr_index.errors import FormatError
 from lplr_index.refine import AnyIndex
 from lplr_index.storage import verify_index
 from lplr_index.store import Store, is_store, open_store
@@ -40,6 +41,5 @@ def _store(path: str) -> tuple[Store, int]:
     store = open_store(path, read_only=True)
     if wrong := store.verify():
         more = f"; {len(wrong) - 1} more of its files are damaged" if len(wrong) > 1 else ""
-        wrong[0].args = (f"{wrong[0]}{more}",)
-        raise wrong[0]
+        raise FormatError(f"{wrong[0]}{more}")
     return store, sum(each.stat().st_size for each in Path(path).iterdir())
