@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,15 +119,15 @@ class Counter:
         ledger.pack_change, segments.write_file = counted_pack, counted_write
 
 
-def seconds(function: Callable[[], object], count: int = 30) -> float:
-    """Return the median time of a call."""
-    function()
-    times = []
+def milliseconds(functions: dict[str, Callable[[], object]], count: int = 100) -> dict[str, float]:
+    """Return the median time of a call of each function; they take turns."""
+    times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(count):
-        started = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
+        for name, function in functions.items():
+            started = time.perf_counter()
+            function()
+            times[name].append(1000 * (time.perf_counter() - started))
+    return {name: statistics.median(each) for name, each in times.items()}
 
 
 def measure(folder: Path, rows: int) -> dict[str, Any]:
@@ -161,11 +162,11 @@ def measure(folder: Path, rows: int) -> dict[str, Any]:
             "bytes_on_disk": sum(each.stat().st_size for each in (folder / "large").iterdir()),
             "journal_bytes_per_row": counter.journal_bytes / rows,
             "segment_bytes_per_row": counter.segment_bytes / rows,
-            "search_store_ms": 1000 * seconds(lambda: store.search(one, 10, threads=1)),
-            "search_index_ms": 1000 * seconds(lambda: index.search(one, 10, threads=1)),
         }
         with open_store(folder / "large", read_only=True) as reader:
-            facts["search_reader_ms"] = 1000 * seconds(lambda: reader.search(one, 10, threads=1))
+            searched = {"store": store, "index": index, "reader": reader}
+            calls = {f"search_{name}_ms": partial(each.search, one, 10, threads=1) for name, each in searched.items()}
+            facts |= milliseconds(calls)
         facts["same"] = all(
             np.array_equal(a, b) for a, b in zip(store.search(x[:9], 50), index.search(x[:9], 50), strict=True)
         )

@@ -18,7 +18,7 @@ from lplr_index.store import merging
 from lplr_index.store.contents import Contents, Held, View, open_segment, without
 from lplr_index.store.folder import write_model
 from lplr_index.store.following import Follower
-from lplr_index.store.journal import Change
+from lplr_index.store.journal import Change, Journal
 from lplr_index.store.keys import Names, as_names, check_distinct
 from lplr_index.store.ledger import Ledger
 from lplr_index.store.manifest import Manifest
@@ -83,21 +83,13 @@ class Writer:
 
     def put(self, x: Any, ids: Any, *, replacing: bool, threads: int | None) -> IdArray | list[str]:
         """Add rows x (n, d) under ids (n,), in the place of those that have them if ``replacing``; returns the ids."""
-        journal, end = None, 0
         with self._ledger.writing:
             contents, rows = self._ledger.contents, as_array(x)
             names, numbers, killed = self._told(ids, len(rows) if rows.ndim else 0, replacing=replacing)
             if contents.model is None and self._train_rows is not None:
                 self._train_if_due(rows)
-            data = self._packed(rows, threads)
-            change = Change(killed, numbers, names, data)
-            if len(numbers) >= merging.FLUSH_ROWS or data.nbytes > _JOURNAL_BYTES:
-                self._ledger.write_through(change)
-            elif len(numbers):
-                self._make_room(len(numbers))
-                journal, end = self._ledger.append(change)
-        if journal is not None:
-            journal.sync(end)
+            journal, end = self._write(Change(killed, numbers, names, self._packed(rows, threads)))
+        journal.sync(end)
         self._merge_if_due()
         return numbers if names is None else names
 
@@ -111,18 +103,9 @@ class Writer:
                 numbers = as_ids(ids)
                 numbers = numbers[contents.holds(numbers)]
             numbers = np.unique(numbers[numbers >= 0])
-            if not len(numbers):
-                return 0
-            shape, journal, end = contents.shape, None, 0
-            nothing = np.empty((0, shape.width), shape.dtype)
-            change = Change(numbers, numbers[:0], [] if contents.strings else None, nothing)
-            if numbers.nbytes > _JOURNAL_BYTES:
-                self._ledger.write_through(change)
-            else:
-                self._make_room(0)
-                journal, end = self._ledger.append(change)
-        if journal is not None:
-            journal.sync(end)
+            nothing = np.empty((0, contents.shape.width), contents.shape.dtype)
+            journal, end = self._write(Change(numbers, numbers[:0], [] if contents.strings else None, nothing))
+        journal.sync(end)
         self._merge_if_due()
         return len(numbers)
 
@@ -290,9 +273,15 @@ class Writer:
         warn_of_zeros(as_rows(rows, settings.d, cosine=settings.metric == "cosine")[1], len(rows))
         return rows
 
-    def _make_room(self, n: int) -> None:
-        """Begin another journal if this one is long enough, before n rows come."""
-        ledger = self._ledger
+    def _write(self, change: Change) -> tuple[Journal, int]:
+        """Write a change to the journal or, of many rows, to a segment; return what to wait for, and up to where."""
+        ledger, n = self._ledger, len(change.numbers)
+        if not n and not len(change.killed):
+            return ledger.journal, 0
+        if n >= merging.FLUSH_ROWS or max(change.data.nbytes, change.killed.nbytes) > _JOURNAL_BYTES:
+            ledger.write_through(change)
+            return ledger.journal, 0
         long = max(ledger.contents.recent.n + n, ledger.records) > merging.FLUSH_ROWS
         if long or ledger.journal.end > _JOURNAL_BYTES:
             ledger.flush()
+        return ledger.append(change)
