@@ -54,13 +54,13 @@ def rates() -> str:
     found = result("store_rates")
     rows = [
         ["the disk alone: append and `fdatasync`", f"{found['disk_per_s']:,.0f} a second"],
-        ["SQLite, a row a transaction (WAL, `synchronous=FULL`)", f"{found['sqlite_rows_per_s']:,.0f} a second"],
-        ["turbovec, `add_with_ids` of one row and `sync`", f"{found['turbovec_rows_per_s']:,.0f} a second"],
-        ["`add` of one row", f"{found['add_rows_per_s']:,.0f} a second"],
+        ["SQLite, a row a transaction (WAL, `synchronous=FULL`)", f"{found['sqlite_per_s']:,.0f} a second"],
+        ["turbovec, `add_with_ids` of one row and `sync`", f"{found['turbovec_per_s']:,.0f} a second"],
+        ["`add` of one row", f"{found['add_per_s']:,.0f} a second"],
         [f"`add` of one row, {found['callers']} threads", f"{found['add_rows_per_s_callers']:,.0f} a second"],
         ["`add` of 100 rows", f"{found['add_rows_per_s_of_100']:,.0f} rows a second"],
-        ["`delete` of one row", f"{found['delete_rows_per_s']:,.0f} a second"],
-        ["encoding one row, of that", f"{1000 / found['encode_rows_per_s']:.1f} ms"],
+        ["`delete` of one row", f"{found['delete_per_s']:,.0f} a second"],
+        ["encoding one row, of that", f"{1000 / found['encode_per_s']:.1f} ms"],
     ]
     n, code = found["rows"], found["code_bytes"]
     written = found["journal_bytes_per_row"] + found["segment_bytes_per_row"]

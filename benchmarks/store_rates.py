@@ -21,7 +21,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ from lplr_index.store import ledger, segments
 
 D = 384
 BITS = 1.0
-SINGLE = 300  # rows that are added one by one
+SINGLE = 300  # rows that are added one by one, taking turns
 CALLERS = 8
 
 OPEN = """
@@ -70,21 +69,19 @@ def together(function: Callable[[int], object], count: int) -> float:
     return count / (time.perf_counter() - started)
 
 
-def disk(folder: Path) -> float:
-    """Return how often a second a hundred bytes can be appended to a file and forced to the disk."""
+def disk(folder: Path, _: np.ndarray) -> Callable[[int], None]:
+    """Return what appends a hundred bytes to a file and forces them to the disk."""
     handle = os.open(folder / "disk", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
 
     def force(_: int) -> None:
         os.write(handle, bytes(100))
         os.fdatasync(handle)
 
-    found = rate(force, SINGLE)
-    os.close(handle)
-    return found
+    return force
 
 
-def sqlite(folder: Path, x: np.ndarray) -> float:
-    """Return rows a second of SQLite."""
+def sqlite(folder: Path, x: np.ndarray) -> Callable[[int], None]:
+    """Return what inserts a row in a transaction of its own."""
     base = sqlite3.connect(folder / "base")
     base.execute("pragma journal_mode=wal")
     base.execute("pragma synchronous=full")
@@ -92,16 +89,14 @@ def sqlite(folder: Path, x: np.ndarray) -> float:
     base.commit()
 
     def insert(i: int) -> None:
-        base.execute("insert into rows values (?, ?)", (i, x[i % len(x)].tobytes()))
+        base.execute("insert into rows values (?, ?)", (i, x[i].tobytes()))
         base.commit()
 
-    found = rate(insert, SINGLE)
-    base.close()
-    return found
+    return insert
 
 
-def turbovec(folder: Path, x: np.ndarray) -> float:
-    """Return rows a second of turbovec's ``sync``, which is durable when it returns, at two bits a coordinate."""
+def turbovec(folder: Path, x: np.ndarray) -> Callable[[int], None]:
+    """Return what adds a row at two bits a coordinate and syncs, which is durable when it returns."""
     import turbovec as library
 
     index = library.IdMapIndex(D, 2)
@@ -112,7 +107,21 @@ def turbovec(folder: Path, x: np.ndarray) -> float:
         index.add_with_ids(x[i : i + 1], np.array([1000 + i], np.uint64))
         index.sync(str(folder / "turbovec"))
 
-    return rate(add, SINGLE)
+    return add
+
+
+Clock = Callable[[], float]
+
+
+def taking_turns(functions: dict[str, Callable[[int], object]], clock: Clock, count: int) -> dict[str, float]:
+    """Return the median seconds of a call of each function, which take turns."""
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for i in range(count):
+        for name, function in functions.items():
+            started = clock()
+            function(i)
+            times[name].append(clock() - started)
+    return {name: statistics.median(each) for name, each in times.items()}
 
 
 class Counter:
@@ -135,32 +144,21 @@ class Counter:
         ledger.pack_change, segments.write_file = counted_pack, counted_write
 
 
-def milliseconds(functions: dict[str, Callable[[], object]], count: int = 100) -> dict[str, float]:
-    """Return the median CPU time of a call of each function; they take turns."""
-    times: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(count):
-        for name, function in functions.items():
-            started = time.process_time()
-            function()
-            times[name].append(1000 * (time.process_time() - started))
-    return {name: statistics.median(each) for name, each in times.items()}
-
-
 def measure(folder: Path, rows: int) -> dict[str, Any]:
     """Measure everything, and return it."""
     posts = newsgroups()
     x = posts.train[:].astype(np.float32)
     index = IndexLPLR(D, BITS)
     index.train(x[:3000])
-    facts: dict[str, Any] = {"d": D, "code_bytes": index.code_size, "disk_per_s": disk(folder)}
-    facts["sqlite_rows_per_s"] = sqlite(folder, x)
-    facts["turbovec_rows_per_s"] = turbovec(folder, x)
+    facts: dict[str, Any] = {"d": D, "code_bytes": index.code_size}
     with open_store(folder / "single", D, BITS, train_rows=None) as store:
         store.train(x[:3000])
         store.add(x[:1])
-        facts["encode_rows_per_s"] = rate(lambda i: index.sa_encode(x[i : i + 1], threads=1), SINGLE)
-        facts["add_rows_per_s"] = rate(lambda i: store.add(x[i : i + 1], threads=1), SINGLE)
-        facts["delete_rows_per_s"] = rate(lambda i: store.delete([i]), SINGLE)
+        single: dict[str, Callable[[int], object]] = {e.__name__: e(folder, x) for e in (disk, sqlite, turbovec)}
+        single["encode"] = lambda i: index.sa_encode(x[i : i + 1], threads=1)
+        single["add"] = lambda i: store.add(x[i : i + 1], threads=1)
+        single["delete"] = lambda i: store.delete([i])
+        facts |= {f"{name}_per_s": 1 / each for name, each in taking_turns(single, time.perf_counter, SINGLE).items()}
         facts["callers"] = CALLERS
         facts["add_rows_per_s_callers"] = together(lambda i: store.add(x[i : i + 1], threads=1), 4 * SINGLE)
         facts["add_rows_per_s_of_100"] = 100 * rate(lambda i: store.add(x[100 * i : 100 * i + 100]), 80)
@@ -182,8 +180,9 @@ def measure(folder: Path, rows: int) -> dict[str, Any]:
         }
         with open_store(folder / "large", read_only=True) as reader:
             searched = {"store": store, "index": index, "reader": reader}
-            calls = {f"search_{name}_ms": partial(each.search, one, 10, threads=1) for name, each in searched.items()}
-            facts |= milliseconds(calls)
+            calls = {name: lambda _, each=each: each.search(one, 10, threads=1) for name, each in searched.items()}
+            taken = taking_turns(calls, time.process_time, 100)
+            facts |= {f"search_{name}_ms": 1000 * each for name, each in taken.items()}
         facts["same"] = all(
             np.array_equal(a, b) for a, b in zip(store.search(x[:9], 50), index.search(x[:9], 50), strict=True)
         )
