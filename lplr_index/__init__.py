@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lplr_index.index import IndexLPLR
     from lplr_index.interop import to_faiss
     from lplr_index.refine import IndexRefineLPLR
+    from lplr_index.semantic import semantic_search
     from lplr_index.storage import deserialize_index, read_index, serialize_index, verify_index, write_index
     from lplr_index.store import open_store
     from lplr_index.vectors import open_vectors, write_vectors
@@ -46,6 +47,7 @@ __all__ = [
     "open_vectors",
     "rank_for_budget",
     "read_index",
+    "semantic_search",
     "serialize_index",
     "to_faiss",
     "verify_index",
@@ -70,6 +72,7 @@ _HOMES = {
     "open_vectors": "vectors",
     "rank_for_budget": "factorization",
     "read_index": "storage",
+    "semantic_search": "semantic",
     "serialize_index": "storage",
     "to_faiss": "interop",
     "verify_index": "storage",

@@ -64,6 +64,7 @@ FLOORS = {
     "reranking": 8,
     "refine": 9,
     "modelfiles": 9,
+    "semantic": 10,
     "storage": 10,
     "factory": 10,
     "building": 10,
