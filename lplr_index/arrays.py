@@ -6,6 +6,7 @@ behind the door everything is C-contiguous, finite and of one dtype.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import warnings
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lplr_index.errors import InputError, ZeroVectorWarning
+from lplr_index.arrow import arrow_matrix, is_arrow
+from lplr_index.errors import InputError, MissingDependencyError, ZeroVectorWarning
 
 FloatMatrix = npt.NDArray[np.float32]
 ByteMatrix = npt.NDArray[np.uint8]
@@ -26,23 +28,52 @@ LARGEST = 1e17  # magnitude of a coordinate under inner product and L2
 def as_array(x: Any, *, name: str = "x") -> npt.NDArray[Any]:
     """Return ``x`` as an array of whatever shape and dtype, not copied if it is one.
 
+    A column of lists, or a table of which one column holds lists, is a matrix: pyarrow's, pandas', polars' and whatever
+    else hands its memory over as Arrow does. A column of bytes of one size is a matrix of uint8.
+
     Raises
     ------
     InputError
-        If it is a list of rows of different lengths, holds Python objects or masked values, or is a tensor that numpy
-        cannot read.
+        If it is a list of rows of different lengths, holds Python objects, nulls or masked values, or is a tensor that
+        numpy cannot read.
+    MissingDependencyError
+        If it is a column of lists that pyarrow is needed for.
     """
     if np.ma.is_masked(x):
         raise InputError(f"expected {name} without masked values, got some")
+    column = None if isinstance(x, np.ndarray) else _column(x, name)
+    if column is not None:
+        return column
     try:
         a = np.asarray(x)
     except (ValueError, TypeError, RuntimeError) as err:  # tensors on a device or with a gradient raise the last two
         lengths = "inhomogeneous" in str(err)
         got = "rows of different lengths" if lengths else f"a {type(x).__name__} that numpy cannot read: {err}"
         raise InputError(f"expected {name} to be an array of numbers, got {got}") from err
-    if a.dtype == object:
+    if a.dtype != object:
+        return a
+    column = None if isinstance(x, (np.ndarray, list, tuple)) else _column_of_objects(x, a, name)
+    if column is None:
         raise InputError(f"expected {name} to be an array of numbers, got dtype object{_of_what(x, a)}")
-    return a
+    return column
+
+
+def _column(x: Any, name: str) -> npt.NDArray[Any] | None:
+    """A column of lists as a matrix (n, d); None for what numpy reads itself, as pandas' numbers."""
+    if not is_arrow(x) or hasattr(x, "iloc"):
+        return None
+    with contextlib.suppress(MissingDependencyError):  # numbers can do without
+        return arrow_matrix(x, name)
+    return None
+
+
+def _column_of_objects(x: Any, a: npt.NDArray[Any], name: str) -> npt.NDArray[Any] | None:
+    """A column ``x`` of lists, of which numpy made objects ``a`` (n,), as a matrix (n, d); None if it is none."""
+    if is_arrow(x) and not hasattr(x, "iloc"):
+        return arrow_matrix(x, name)
+    with contextlib.suppress(MissingDependencyError):  # np.stack, which the message names, makes numbers of them too
+        return arrow_matrix(x if is_arrow(x) else a, name)
+    return None
 
 
 def _of_what(x: Any, a: npt.NDArray[Any]) -> str:

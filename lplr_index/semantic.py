@@ -138,6 +138,6 @@ def _off_device(x: Any) -> Any:
 def _hits(scores: FloatMatrix, ids: Any) -> list[Hits]:
     """Results as dictionaries of scores (nq, k) and ids (nq, k), those that are missing left out."""
     return [
-        [{"corpus_id": one, "score": score} for one, score in zip(*pair, strict=True) if one != -1]
+        [{"corpus_id": one, "score": score} for one, score in zip(*pair, strict=True) if one not in {-1, None}]
         for pair in zip(ids.tolist(), scores.tolist(), strict=True)
     ]

@@ -5,6 +5,8 @@ numba's cache stays where it is, so that kernels compile in the first run and ar
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +24,16 @@ settings.register_profile("default", deadline=None, suppress_health_check=[Healt
 settings.register_profile("repeatable", settings.get_profile("default"), derandomize=True)
 # HYPOTHESIS_PROFILE=default looks for new counterexamples instead of running the same ones again.
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test that is a coroutine, as those of LangChain's suite are, in an event loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    wanted = inspect.signature(pyfuncitem.obj).parameters
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in wanted}))
+    return True
 
 
 class Vectors(NamedTuple):

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lplr_index.arrays import FloatMatrix, IdArray
+from lplr_index.arrow import list_column
 from lplr_index.atomic import atomic_write
 from lplr_index.errors import InputError
 from lplr_index.extras import require
@@ -91,11 +92,7 @@ def _hdf5(stream: BinaryIO, D: FloatMatrix, I: IdArray) -> None:
 def _parquet(stream: BinaryIO, D: FloatMatrix, I: npt.NDArray[Any]) -> None:
     """Write a row a query: the lists ``ids`` and ``distances``."""
     arrow, parquet = require("pyarrow", "files"), require("pyarrow.parquet", "files")
-
-    def lists(values: Any) -> Any:
-        return arrow.FixedSizeListArray.from_arrays(arrow.array(values.reshape(-1)), values.shape[1])
-
-    parquet.write_table(arrow.table({"ids": lists(I), "distances": lists(D)}), stream)
+    parquet.write_table(arrow.table({"ids": list_column(I), "distances": list_column(D)}), stream)
 
 
 FORMATS = {

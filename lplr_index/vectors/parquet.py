@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from lplr_index.arrow import is_vector, list_column, list_lengths, list_matrix, numpy_dtype
 from lplr_index.errors import VectorFileError
 from lplr_index.extras import require
 from lplr_index.vectors.base import CHUNK_BYTES, VectorFile, choose_key, chunk_rows, closed_on_error, first_line
@@ -50,7 +51,7 @@ class ParquetMatrix(VectorFile):
             skipped = start - self._row
             if skipped < len(self._batch):
                 piece = self._batch[skipped : skipped + stop - start]
-                pieces.append(self._matrix(piece, start))
+                pieces.append(list_matrix(piece, self.d, str(self.path), start))
                 start += len(piece)
             else:
                 self._row, self._batch = self._row + len(self._batch), ()
@@ -77,20 +78,6 @@ class ParquetMatrix(VectorFile):
             raise VectorFileError(f"expected {self.n} rows in {self.path}, got {self._row}")
         return batch.column(0)
 
-    def _matrix(self, lists: Any, first_row: int) -> npt.NDArray[Any]:
-        """Return an Arrow array of lists, the first of which is row ``first_row``, as a matrix (rows, d)."""
-        lengths = list_lengths(lists)
-        if (lengths != self.d).any():
-            row = int(np.argmax(lengths != self.d))
-            got = f"{lengths[row]} numbers" if lengths[row] >= 0 else "null"
-            raise VectorFileError(f"expected lists of {self.d} in {self.path}, got {got} in row {first_row + row}")
-        values = lists.flatten()
-        if values.null_count:
-            row = int(np.argmax(values.is_null().to_numpy(zero_copy_only=False))) // self.d
-            raise VectorFileError(f"expected numbers in {self.path}, got null among those of row {first_row + row}")
-        matrix: npt.NDArray[Any] = values.to_numpy(zero_copy_only=False).reshape(-1, self.d)
-        return matrix
-
 
 def open_parquet(path: Path, key: str | None) -> VectorFile:
     """Open the column ``key``, which holds lists of numbers, of fixed size or not."""
@@ -115,32 +102,6 @@ def open_parquet(path: Path, key: str | None) -> VectorFile:
         return ParquetMatrix(path, file, column, d, numpy_dtype(columns[column].value_type))
 
 
-def is_vector(kind: Any) -> bool:
-    """Tell whether an Arrow type is that of a list of real numbers."""
-    types = require("pyarrow", "files").types
-    if not (types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)):
-        return False
-    inner = kind.value_type
-    return bool(types.is_floating(inner) or types.is_integer(inner) or types.is_boolean(inner))
-
-
-def numpy_dtype(kind: Any) -> np.dtype[Any]:
-    """Return the dtype of an Arrow type of real numbers. Arrow's own answer needs pandas in most versions."""
-    types = require("pyarrow", "files").types
-    if types.is_boolean(kind):
-        return np.dtype(np.bool_)
-    letter = "f" if types.is_floating(kind) else "u" if types.is_unsigned_integer(kind) else "i"
-    return np.dtype(f"{letter}{kind.bit_width // 8}")
-
-
-def list_lengths(lists: Any) -> npt.NDArray[np.int64]:
-    """Return the lengths of an Arrow array of lists, shape (rows,), -1 where there is null and no list."""
-    compute = require("pyarrow.compute", "files")
-    lengths = compute.list_value_length(lists).to_numpy(zero_copy_only=False)
-    null = lists.is_null().to_numpy(zero_copy_only=False)
-    return np.where(null, -1, np.nan_to_num(lengths)).astype(np.int64)
-
-
 @contextlib.contextmanager
 def parquet_sink(stream: BinaryIO, _n: int, d: int, dtype: np.dtype[Any]) -> Iterator[Write]:
     """Write Parquet: one column of lists of fixed size, a default chunk in every row group, not compressed."""
@@ -151,7 +112,6 @@ def parquet_sink(stream: BinaryIO, _n: int, d: int, dtype: np.dtype[Any]) -> Ite
     with parquet.ParquetWriter(stream, schema, compression="none", use_dictionary=False) as writer:
 
         def write(rows: npt.NDArray[Any]) -> None:
-            lists = arrow.FixedSizeListArray.from_arrays(arrow.array(rows.reshape(-1), kind), d)
-            writer.write_table(arrow.table([lists], schema=schema), row_group_size=chunk_rows(d))
+            writer.write_table(arrow.table([list_column(rows)], schema=schema), row_group_size=chunk_rows(d))
 
         yield write
