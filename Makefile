@@ -13,11 +13,12 @@ BIN := $(VENV)/bin
 demo_needs := --editable '.[eval,files]'
 test_needs := $(demo_needs) --group test
 torch_needs := --editable '.[eval,files,text,image]' --group test
+guests_needs := --editable '.[eval,files,langchain,llama-index]' --group guests
 bench_needs := --editable '.[eval,files,compress]'
 lint_needs := $(demo_needs) --group lint
 all_needs := --editable '.[all]' --group dev
 
-.PHONY: help demo test test-torch test-all test-oldest lint figures bench soak clean
+.PHONY: help demo test test-torch test-guests test-all test-oldest lint figures bench soak clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -30,14 +31,17 @@ demo: $(VENV)/.for-demo ## build, search and compare indexes of real embeddings;
 # The command pytest, not `python -m pytest`: that would put the repository's datasets/ on the import path,
 # where Hugging Face's package of this name is looked for.
 test: $(VENV)/.for-test ## run the tests; ARGS="tests/test_bits.py -x" goes to pytest
-	@$(BIN)/pytest -m "not slow and not torch" $(ARGS)
+	@$(BIN)/pytest -m "not slow and not torch and not guests" $(ARGS)
 
 # On Linux pip takes a torch with gigabytes for GPUs, unless it is shown to one without:
 # make test-torch PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
 test-torch: $(VENV)/.for-torch ## run the tests that need torch, which embed real texts and images
 	@$(BIN)/pytest -m torch $(ARGS)
 
-test-all: $(VENV)/.for-all ## run also the slow tests and those that need torch
+test-guests: $(VENV)/.for-guests ## run the tests of LangChain, LlamaIndex and polars, and LangChain's own
+	@$(BIN)/pytest -m guests $(ARGS)
+
+test-all: $(VENV)/.for-all ## run also the slow tests, and those that need torch, LangChain, LlamaIndex or polars
 	@$(BIN)/pytest $(ARGS)
 
 # Old packages have no wheels for new interpreters: make test-oldest PYTHON=python3.11

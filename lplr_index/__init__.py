@@ -1,6 +1,7 @@
 """Embedding collections 8 to 64 times smaller, searched fast on a plain CPU.
 
-Everything public is here, but for the estimators of ``lplr_index.estimators``, which need scikit-learn.
+Everything public is here, but for ``lplr_index.frames`` and for what derives from another package's classes:
+``lplr_index.estimators`` (scikit-learn's), ``lplr_index.langchain`` and ``lplr_index.llama_index``.
 Names are loaded on first use, so that ``import lplr_index`` costs next to nothing.
 """
 

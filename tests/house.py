@@ -77,6 +77,9 @@ FLOORS = {
     "reporting": 12,
     "estimators": 11,
     "__init__": 12,
+    "documents": 12,
+    "langchain": 13,
+    "llama_index": 13,
     "cli": 13,
     "__main__": 14,
 }
@@ -84,7 +87,11 @@ FLOORS = {
 LOWEST, HIGHEST = min(FLOORS.values()) - 1, max(FLOORS.values()) + 1
 
 # Modules whose classes derive from another package's and keep its names; they are loaded by whoever imports them.
-GUESTS = {"estimators": {"sklearn", "scipy", "joblib"}}
+GUESTS = {
+    "estimators": {"sklearn", "scipy", "joblib"},
+    "langchain": {"langchain_core"},
+    "llama_index": {"llama_index"},
+}
 GUESTS_CAPITALS = "X"
 
 PACKAGE = "lplr_index"
