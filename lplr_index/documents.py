@@ -107,7 +107,8 @@ class Documents:
         self._bits, self._metric = bits, None if metric is None else parse_metric(metric)
         self._options: dict[str, Any] = {} if train_rows is None else {"train_rows": train_rows}
         self._options |= {"read_only": True} if read_only else {}
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()  # of the connection to SQLite, for a statement or a transaction
+        self._writing = threading.Lock()  # for a change, which may have to wait for training; searches go on meanwhile
         self._store: Store | None = None
         self.path = _folder(path, make=not read_only)
         if path is None:
@@ -179,7 +180,7 @@ class Documents:
             raise InputError(f"expected as many ids, texts, metadata and vectors, got {lengths}")
         last = {_as_id(each): row for row, each in enumerate(ids)}
         packed = [(each, contents[row], _as_json(metadatas[row])) for each, row in last.items()]
-        with self._lock:
+        with self._writing:
             store = self._made(rows.shape[1])
             keys = self._new_keys(len(packed))
             store.upsert(rows[list(last.values())], np.array(keys))
@@ -194,14 +195,14 @@ class Documents:
 
     def remove(self, ids: Sequence[str]) -> None:
         """Remove documents by id; ids that are not there are passed over."""
-        with self._lock:
+        with self._writing:
             with self._change():
                 self._to_stale("id IN (SELECT value FROM json_each(?))", json.dumps(list(ids)))
             self._sweep()
 
     def clear(self) -> None:
         """Remove all documents; what was learnt from their vectors stays."""
-        with self._lock:
+        with self._writing:
             with self._change():
                 self._to_stale("TRUE")
             self._sweep()

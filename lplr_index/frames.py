@@ -23,7 +23,7 @@ def search_table(index: Index, x: npt.ArrayLike, k: int, **options: Any) -> Any:
 
     Parameters
     ----------
-    index : IndexLPLR or IndexRefineLPLR
+    index : IndexLPLR, IndexRefineLPLR or Store
         What is searched.
     x : array_like of shape (nq, d)
         Queries; a column or table of them too.
@@ -35,9 +35,9 @@ def search_table(index: Index, x: npt.ArrayLike, k: int, **options: Any) -> Any:
     Returns
     -------
     pyarrow.Table
-        ``query`` (int64, the row number in x), ``rank`` (int32, from zero), ``id`` (int64) and ``score`` (float32,
-        larger is nearer), under L2 ``distance`` (float32, squared). Where an index has fewer than k rows, there are
-        fewer. ``to_pandas()`` and ``polars.from_arrow`` make frames of it.
+        ``query`` (int64, the row number in x), ``rank`` (int32, from zero), ``id`` (int64, or string) and ``score``
+        (float32, larger is nearer), under L2 ``distance`` (float32, squared). Where an index has fewer than k rows,
+        there are fewer. ``to_pandas()`` and ``polars.from_arrow`` make frames of it.
 
     Raises
     ------

@@ -45,7 +45,7 @@ def semantic_search(
     ----------
     query_embeddings : array_like of shape (nq, d) or (d,)
         Queries, or one: an array, a tensor on any device, or a list of either.
-    corpus_embeddings : IndexLPLR, IndexRefineLPLR, or array_like of shape (n, d)
+    corpus_embeddings : IndexLPLR, IndexRefineLPLR, Store, or array_like of shape (n, d)
         What is searched. Of an array an index is made for this one call, and what it finds is ranked and scored by the
         array itself. Making it takes far longer than searching it: a corpus that is searched again wants an index.
     query_chunk_size : int
@@ -68,8 +68,9 @@ def semantic_search(
     -------
     list of list of dict
         For each query its results, best first: ``{"corpus_id": int, "score": float}``. The id is the row number in an
-        array and the id in an index; the score a similarity, or a negative distance for ``euclidean_sim``. There are
-        fewer than top_k where the corpus has fewer rows. Ties go to the lowest id.
+        array, and the id in an index, which is a string where a store has such. The score is a similarity, or for
+        ``euclidean_sim`` a distance with a minus. There are fewer than top_k where the corpus has fewer rows. Ties go
+        to the lowest id.
 
     Raises
     ------

@@ -41,7 +41,7 @@ COLUMNS = {
     "fixed": FIXED,
     "lists": lists(),
     "large lists": pa.array(X.tolist(), pa.large_list(pa.float64())),
-    "half": pa.array(X.astype(np.float16).tolist(), pa.list_(pa.float16(), 3)),
+    "half": pa.FixedSizeListArray.from_arrays(pa.array(X.astype(np.float16).reshape(-1)), 3),
     "integers": lists(pa.int8()),
     "in pieces": cut(FIXED),
     "lists in pieces": cut(lists()),

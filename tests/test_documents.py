@@ -344,6 +344,27 @@ def test_threads_may_search_and_change(documents, rows):
     assert len(documents) == documents.vectors.ntotal == 40
 
 
+def test_searches_go_on_while_a_change_waits(documents, rows, monkeypatch):
+    began, may_end = threading.Event(), threading.Event()
+    upsert = documents.vectors.__class__.upsert
+
+    def slow(*args, **kwargs):
+        began.set()
+        may_end.wait(30)
+        return upsert(*args, **kwargs)
+
+    monkeypatch.setattr(documents.vectors.__class__, "upsert", slow)
+    change = threading.Thread(target=documents.put, args=(["new"], [""], [{}], rows[:1]))
+    change.start()
+    try:
+        assert began.wait(30)
+        assert len(documents.search(rows[0], 40, equal={"even": True})) == 20
+    finally:
+        may_end.set()
+        change.join()
+    assert len(documents) == 41
+
+
 # What is wrong
 
 

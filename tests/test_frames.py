@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lplr_index import IndexLPLR, IndexRefineLPLR
+from lplr_index import IndexLPLR, IndexRefineLPLR, open_store
 from lplr_index.arrays import as_array
 from lplr_index.errors import InputError
 from lplr_index.frames import code_column, search_table, vector_column
@@ -65,6 +65,17 @@ def test_a_second_stage_is_searched_too(index, vectors):
     table = search_table(refined, vectors.xq, 5)
 
     np.testing.assert_array_equal(table["id"], refined.search(vectors.xq, 5)[1].ravel())
+
+
+def test_ids_of_a_store_may_be_strings(vectors, tmp_path):
+    with open_store(tmp_path / "store", 48, ids="str") as store:
+        store.add(pa.table({"vector": vector_column(vectors.xb[:3])}), ["a", "b", "c"])
+
+        table = search_table(store, vectors.xb[:2], 5)
+
+        assert table.schema.field("id").type == pa.string()
+        assert table["rank"].to_pylist() == [0, 1, 2] * 2
+        assert [row["id"] for row in table.to_pylist() if row["rank"] == 0] == ["a", "b"]
 
 
 def test_codes_and_vectors_share_memory(index, vectors):

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from lplr_index import IndexLPLR, IndexRefineLPLR, semantic_search
+from lplr_index import IndexLPLR, IndexRefineLPLR, open_store, semantic_search
 from lplr_index.errors import InputError
 
 
@@ -139,6 +139,16 @@ def test_a_second_stage_is_an_index_too(index, vectors):
     hits = semantic_search(vectors.xq, refined)
 
     assert ids_of(hits) == refined.search(vectors.xq, 10)[1].tolist()
+
+
+def test_a_store_is_an_index_too_and_has_ids_of_its_own(vectors, tmp_path):
+    with open_store(tmp_path / "store", 48, ids="str") as store:
+        store.add(vectors.xb[:5], list("abcde"))
+
+        hits = semantic_search(vectors.xb[:2], store, top_k=9)
+
+        assert ids_of(hits) == [row.tolist()[:5] for row in store.search(vectors.xb[:2], 9)[1]]
+        assert [each[0]["corpus_id"] for each in hits] == ["a", "b"]
 
 
 @pytest.mark.parametrize("dtype", ["torch.float32", "torch.bfloat16"])
