@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from lplr_index.documents import Documents, Record
+from lplr_index.document_table import Record
+from lplr_index.documents import Documents
 from lplr_index.errors import InputError, MissingDependencyError
 
 try:

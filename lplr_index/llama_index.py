@@ -10,7 +10,8 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lplr_index.documents import Documents, Record
+from lplr_index.document_table import Record
+from lplr_index.documents import Documents
 from lplr_index.errors import InputError, MissingDependencyError, UnsupportedError
 
 try:

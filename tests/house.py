@@ -77,6 +77,7 @@ FLOORS = {
     "reporting": 12,
     "estimators": 11,
     "__init__": 12,
+    "document_table": 11,
     "documents": 12,
     "langchain": 13,
     "llama_index": 13,
