@@ -12,13 +12,14 @@ BIN := $(VENV)/bin
 # What each kind of work needs beside the package: `make demo` needs $(demo_needs), and so on.
 demo_needs := --editable '.[eval,files]'
 test_needs := $(demo_needs) --group test
+ray_needs := --editable '.[cli,files,ray]' --group test
 torch_needs := --editable '.[eval,files,text,image]' --group test
 guests_needs := --editable '.[eval,files,langchain,llama-index]' --group guests
 bench_needs := --editable '.[eval,files,compress]'
 lint_needs := $(demo_needs) --group lint
 all_needs := --editable '.[all]' --group dev
 
-.PHONY: help demo test test-torch test-guests test-all test-oldest lint figures bench soak clean
+.PHONY: help demo test test-ray test-torch test-guests test-all test-oldest lint figures bench soak clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -31,7 +32,10 @@ demo: $(VENV)/.for-demo ## build, search and compare indexes of real embeddings;
 # The command pytest, not `python -m pytest`: that would put the repository's datasets/ on the import path,
 # where Hugging Face's package of this name is looked for.
 test: $(VENV)/.for-test ## run the tests; ARGS="tests/test_bits.py -x" goes to pytest
-	@$(BIN)/pytest -m "not slow and not torch and not guests" $(ARGS)
+	@$(BIN)/pytest -m "not slow and not ray and not torch and not guests" $(ARGS)
+
+test-ray: $(VENV)/.for-ray ## run the tests that need Ray, which start a cluster of several processes and kill some
+	@$(BIN)/pytest -m ray $(ARGS)
 
 # On Linux pip takes a torch with gigabytes for GPUs, unless it is shown to one without:
 # make test-torch PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
@@ -41,7 +45,7 @@ test-torch: $(VENV)/.for-torch ## run the tests that need torch, which embed rea
 test-guests: $(VENV)/.for-guests ## run the tests of LangChain, LlamaIndex and polars, and LangChain's own
 	@$(BIN)/pytest -m guests $(ARGS)
 
-test-all: $(VENV)/.for-all ## run also the slow tests, and those that need torch, LangChain, LlamaIndex or polars
+test-all: $(VENV)/.for-all ## run also the slow tests, and those that need Ray, torch, LangChain, LlamaIndex or polars
 	@$(BIN)/pytest $(ARGS)
 
 # Old packages have no wheels for new interpreters: make test-oldest PYTHON=python3.11
@@ -68,6 +72,7 @@ figures: $(VENV)/.for-demo ## redraw the tables, pictures and pages of README an
 	@$(BIN)/python benchmarks/hera.py --write
 	@$(BIN)/python benchmarks/papers.py --write
 	@$(BIN)/python benchmarks/layers.py --write
+	@$(BIN)/python benchmarks/scale.py --rows 0 --write >/dev/null
 	@$(BIN)/python benchmarks/speed.py --again benchmarks/results/speed.json --write >/dev/null
 
 bench: $(VENV)/.for-bench ## run every benchmark, one after the other

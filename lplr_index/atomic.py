@@ -1,4 +1,4 @@
-"""Writing a file so that it is either there as a whole or not at all."""
+"""Writing a file, or a folder of files, so that it is either there as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -51,6 +51,59 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+@contextlib.contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a hidden folder beside ``path`` that takes this name, in one step, when the block ends well.
+
+    The files in it are for the block to force to the disk, as ``atomic_write`` does. If the block raises, the folder
+    goes, and everything in it.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The folder to make. There must be nothing of this name: a folder cannot take the place of another in one step.
+
+    Raises
+    ------
+    WriteError
+        If there is something, the folder around it is missing or not writable, or the name cannot be given.
+    """
+    target = Path(os.path.abspath(os.fspath(path)))  # noqa: PTH100 - no link is followed: nothing may be there
+    check_new(target)
+    temporary = _temporary(target)
+    try:
+        temporary.mkdir()
+        yield temporary
+        sync_folder(temporary)
+        check_new(target)  # an empty folder would be replaced
+        temporary.rename(target)
+        sync_folder(target.parent)
+    except WriteError:
+        raise
+    except OSError as err:
+        raise WriteError(f"cannot write {path}: {err.strerror or err}") from err
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_new(path: str | os.PathLike[str]) -> None:
+    """Find out now whether ``atomic_folder`` could begin.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The folder to make later. Nothing is left in the folder around it.
+
+    Raises
+    ------
+    WriteError
+        If there is something of this name, or the folder around it is missing or not writable.
+    """
+    if os.path.lexists(path):
+        raise WriteError(f"cannot write {path}: expected a name that is free for a folder, got one that is taken")
+    check_writable(path)
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,7 +66,7 @@ def build_index(
         If the file cannot be read or holds NaN or infinity, which the message names by file and row;
         rows before it may have been added.
     """
-    numbers = _check(source, index, ids)
+    numbers = check_rows(source, index, ids)
     size = min(source.n, as_integer(train_rows, "train_rows", least=1, most=TRAIN_ROWS))
     threads, report = as_threads(threads), progress or _ignore
     with naming_zero_rows(source, cosine=index.metric == "cosine") as look:
@@ -84,6 +86,51 @@ def build_index(
             report("adding", stop, source.n)
 
 
+@dataclass(frozen=True)
+class ZeroRows:
+    """Rows of length zero among some rows of a file: those of two parts add up, in any order.
+
+    Attributes
+    ----------
+    count : int
+        How many.
+    first : int
+        The smallest of their row numbers; of no meaning where there are none.
+    """
+
+    count: int = 0
+    first: int = -1
+
+    @classmethod
+    def among(cls, numbers: Sequence[int] | IdArray, rows: FloatMatrix) -> ZeroRows:
+        """Those among rows (rows, d), which have these numbers (rows,)."""
+        zeros = np.flatnonzero(~rows.any(axis=1))
+        return cls(len(zeros), int(numbers[zeros[0]])) if len(zeros) else cls()
+
+    def __add__(self, other: ZeroRows) -> ZeroRows:
+        if not (self.count and other.count):
+            return self if self.count else other
+        return ZeroRows(self.count + other.count, min(self.first, other.first))
+
+    def warn(self, path: Path, *, stacklevel: int) -> None:
+        """Give a ZeroVectorWarning that counts them and names the first, unless there are none."""
+        if self.count:
+            warnings.warn(
+                f"{self.count} vectors in {path} have length zero, row {self.first} first; "
+                "under cosine they score 0 with everything",
+                ZeroVectorWarning,
+                stacklevel=stacklevel + 1,
+            )
+
+
+@contextlib.contextmanager
+def silent_about_zeros() -> Iterator[None]:
+    """Let calls inside give no ZeroVectorWarning: who sees all rows gives one for all of them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ZeroVectorWarning)
+        yield
+
+
 @contextlib.contextmanager
 def naming_zero_rows(source: VectorFile, *, cosine: bool) -> Iterator[Look]:
     """Yield a function to show the rows (rows, d) of a file to, after their numbers in the file.
@@ -91,29 +138,26 @@ def naming_zero_rows(source: VectorFile, *, cosine: bool) -> Iterator[Look]:
     Under cosine a single ZeroVectorWarning names the first row of length zero when the block ends,
     instead of one warning for every call inside that gets such rows.
     """
-    first, count = -1, 0
+    found = ZeroRows()
 
     def look(numbers: Sequence[int] | IdArray, rows: FloatMatrix) -> None:
-        nonlocal first, count
-        zeros = np.flatnonzero(~rows.any(axis=1))
-        if cosine and len(zeros):
-            first = first if count else int(numbers[zeros[0]])
-            count += len(zeros)
+        nonlocal found
+        if cosine:
+            found += ZeroRows.among(numbers, rows)
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ZeroVectorWarning)
+    with silent_about_zeros():
         yield look
-    if count:
-        warnings.warn(
-            f"{count} vectors in {source.path} have length zero, row {first} first; "
-            "under cosine they score 0 with everything",
-            ZeroVectorWarning,
-            stacklevel=4,
-        )
+    found.warn(source.path, stacklevel=4)
 
 
-def _check(source: VectorFile, index: AnyIndex, ids: Any) -> IdArray | None:
-    """Return the ids (n,) to be given, after everything has been looked at that can be before reading."""
+def check_rows(source: VectorFile, index: AnyIndex, ids: Any) -> IdArray | None:
+    """Return the ids (n,) to be given, or None, after everything has been looked at that can be before reading.
+
+    Raises
+    ------
+    InputError
+        If dimensions or ids are wrong.
+    """
     if source.d != index.d:
         raise InputError(f"expected {source.path} to have {index.d} columns, as the index has, got {source.d}")
     if ids is None:

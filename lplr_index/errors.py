@@ -47,6 +47,10 @@ class WriteError(LPLRError, OSError):
     """A file cannot be written; what was there before is untouched."""
 
 
+class ClusterError(LPLRError, RuntimeError):
+    """The machines of a cluster cannot be had, or failed more often than they are replaced."""
+
+
 class LockedError(LPLRError, RuntimeError):
     """A store is written by another process, or by another object of this one; the message says who and since when."""
 

@@ -72,6 +72,7 @@ FLOORS = {
     "building": 10,
     "store": 11,
     "compiling": 11,
+    "cluster": 12,
     "embedding": 11,
     "evaluation": 11,
     "reporting": 12,

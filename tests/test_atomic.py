@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lplr_index.atomic import atomic_write, check_writable
+from lplr_index.atomic import atomic_folder, atomic_write, check_new, check_writable
 from lplr_index.errors import InputError, LPLRError, MissingDependencyError, WriteError
 from lplr_index.extras import require
 
@@ -173,3 +173,58 @@ def test_a_missing_package_names_the_extra_that_brings_it():
     assert require("os.path", "files") is os.path
     with pytest.raises(MissingDependencyError, match=r'pip install "lplr_index\[files\]"'):
         require("a_package_nobody_has.part", "files")
+
+
+def test_a_folder_appears_whole_and_nothing_else_stays(tmp_path):
+    with atomic_folder(tmp_path / "folder") as folder:
+        (folder / "a").write_bytes(b"one")
+        assert not (tmp_path / "folder").exists()
+    assert (tmp_path / "folder" / "a").read_bytes() == b"one"
+    assert names(tmp_path) == ["folder"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, InputError])
+def test_of_a_folder_whose_block_raises_nothing_stays(tmp_path, error):
+    def write_half():
+        with atomic_folder(tmp_path / "folder") as folder:
+            (folder / "a").write_bytes(b"one")
+            raise error
+
+    with pytest.raises(error):
+        write_half()
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("taken", ["file", "empty", "broken link"])
+def test_a_name_that_is_taken_stays_what_it_is(tmp_path, taken):
+    path = tmp_path / "folder"
+    if taken == "file":
+        path.write_bytes(b"old")
+    elif taken == "empty":
+        path.mkdir()
+    else:
+        path.symlink_to(tmp_path / "nowhere")
+
+    for attempt in (check_new, lambda path: atomic_folder(path).__enter__()):
+        with pytest.raises(WriteError, match="a name that is free for a folder, got one that is taken"):
+            attempt(path)
+    assert names(tmp_path) == ["folder"]
+
+
+def test_a_name_that_is_taken_meanwhile_stays_what_it_is(tmp_path):
+    def write():
+        with atomic_folder(tmp_path / "folder") as folder:
+            (folder / "a").write_bytes(b"one")
+            (tmp_path / "folder").mkdir()
+
+    with pytest.raises(WriteError, match="taken"):
+        write()
+    assert names(tmp_path) == ["folder"]
+    assert names(tmp_path / "folder") == []
+
+
+def test_a_folder_in_no_folder_is_refused(tmp_path):
+    with pytest.raises(WriteError, match="there is no folder"):
+        check_new(tmp_path / "no" / "folder")
+    check_new(tmp_path / "folder")
+    assert names(tmp_path) == []

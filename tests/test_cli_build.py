@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from commands import run, run_apart
+from clusters import everything, same
+from commands import run, run_apart, without
 from lplr_index import IndexLPLR, index_factory, open_vectors, read_index, write_index, write_vectors
+from lplr_index.cli import cluster
 from lplr_index.cli.lists import read_list, read_numbers
 from lplr_index.cli.options import names, numbers
+from lplr_index.cluster import machines
 from lplr_index.errors import VectorFileError
 from lplr_index.vectors import base
 
@@ -211,3 +215,68 @@ def test_an_index_of_two_stages(x, capsys):
         assert Path("command.lplr").read_bytes() == Path("library.lplr").read_bytes()
         assert name in run(capsys, "info", "command.lplr").out
         assert run(capsys, "verify", "command.lplr").status == 0
+
+
+# On a cluster, of which tests/test_cluster_on_ray.py has a real one
+
+
+class Here(machines.Here):
+    """This process in the place of a Ray cluster."""
+
+    def __init__(self, _address, workers=None):
+        super().__init__(workers or 2)
+
+    def map(self, *what):
+        sys.stdout.write("what Ray prints is not for stdout\n")
+        return super().map(*what)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+def test_a_store_has_the_codes_of_the_file_that_one_process_writes(x, capsys, monkeypatch):
+    monkeypatch.setattr(cluster, "RayMachines", Here)
+    options = ["--bits", 2, "--train-rows", 300]
+    assert run(capsys, "build", "x.npy", "-o", "one.lplr", *options).status == 0
+
+    done = run(capsys, "build", "x.npy", "-o", "folder", *options, "--ray", "auto", "--slice-rows", 320, "--json")
+
+    assert done.err == 2 * "what Ray prints is not for stdout\n"
+    assert (done.document["rows"], done.document["segments"]) == (1000, 4)
+    assert same(everything(Path("folder")), everything(read_index("one.lplr")))
+    assert run(capsys, "verify", "folder", "--json").document["rows"] == 1000
+    assert "segments      4, of " in run(capsys, "info", "folder").out
+    assert run(capsys, "info", "folder", "--json").document["training"] == read_index("one.lplr").model.digest
+    words = run(capsys, "build", "x.npy", "-o", "words", "--method", "nq", "--ray", "auto").out
+    assert words.startswith(
+        "words: 1,000 rows of 48 in 1 segments of 6 bytes a row (1.00 bits a coordinate, cosine, nq); "
+    )
+    assert run(capsys, "build", "x.npy", "-o", "more", "--method", "nq", "--ray", "auto", "--quiet").err == ""
+
+
+REFUSED = [
+    (["--workers", 2], "expected --workers only with --ray, got it alone"),
+    (["--slice-rows", 2], "expected --slice-rows only with --ray, got it alone"),
+    (["--ray", "auto", "--threads", 2], "expected --threads or --ray"),
+    (["--ray", "auto", "--slice-rows", 0], "expected rows of a slice"),
+    (["--ray", "auto", "--factory", "LPLR1.0,RFlat"], "expected an index without a second stage"),
+    (["--ray", "auto", "-o", "x.npy"], "expected a name that is free"),
+]
+
+
+@pytest.mark.parametrize(("options", "words"), REFUSED, ids=[words for _, words in REFUSED])
+def test_what_a_cluster_cannot_do_is_refused(x, capsys, monkeypatch, options, words):
+    monkeypatch.setattr(cluster, "RayMachines", Here)
+
+    assert words in run(capsys, "build", "x.npy", "-o", "folder", *options).complaint
+    assert [file.name for file in Path().iterdir()] == ["x.npy"]
+
+
+def test_without_ray_the_extra_is_named(x, capsys, monkeypatch):
+    without(monkeypatch, "ray")
+
+    assert 'pip install "lplr_index[ray]"' in run(capsys, "build", "x.npy", "-o", "folder", "--ray", "auto").complaint
+    assert not Path("folder").exists()

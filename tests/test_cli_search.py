@@ -9,8 +9,10 @@ import pytest
 
 from commands import run
 from lplr_index import IndexLPLR, IndexRefineLPLR, open_vectors, write_index, write_vectors
+from lplr_index.cli import cluster
 from lplr_index.cli.results import FORMATS, write_results
 from lplr_index.cli.search import BATCH, search_file
+from lplr_index.cluster import build_store, machines
 
 
 @pytest.fixture
@@ -212,3 +214,49 @@ def test_candidates_of_a_second_look(index, vectors, capsys):
     assert run(capsys, "search", "refined.lplr", "q.npy", "--k-factor", 0.5).complaint == (
         "expected k_factor to be at least 1, got 0.5"
     )
+
+
+class Here(machines.Here):
+    """This process in the place of a Ray cluster."""
+
+    def __init__(self, _address, workers=None):
+        super().__init__(workers or 3)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+def test_a_store_is_searched_as_one_index(index, vectors, capsys, monkeypatch):
+    monkeypatch.setattr(cluster, "RayMachines", Here)
+    write_vectors("x.npy", vectors.xb)
+    with open_vectors("x.npy") as source:
+        index.reset()
+        build_store(source, index, "folder", slice_rows=192)
+    index.add(vectors.xb)
+    D, I = index.search(vectors.xq, 9)
+    np.savetxt("some.txt", np.arange(90, 500), fmt="%d")
+
+    for how in ([], ["--ray", "auto"], ["--ray", "auto", "--workers", 1, "--threads", 2]):
+        document = run(capsys, "search", "folder", "q.npy", "-k", 9, "--json", *how).document
+        assert document["I"] == I.tolist()
+        np.testing.assert_array_equal(np.array(document["D"], np.float32), D)
+        some = run(capsys, "search", "folder", "q.npy", "--filter-ids", "some.txt", "--json", *how).document
+        assert some["I"] == index.search(vectors.xq, 10, filter=np.arange(90, 500))[1].tolist()
+
+
+REFUSED = [
+    (["--workers", 2], "expected --workers only with --ray, got it alone"),
+    (["--ray", "auto", "--shortlist", 5], "expected --shortlist or --ray, got both"),
+    (["--ray", "auto", "--k-factor", 5], "expected --k-factor or --ray, got both"),
+    (["--ray", "auto"], "expected a store, a folder with a manifest, got"),
+]
+
+
+@pytest.mark.parametrize(("options", "words"), REFUSED, ids=[words for _, words in REFUSED])
+def test_what_a_cluster_cannot_do_is_refused(index, capsys, monkeypatch, options, words):
+    monkeypatch.setattr(cluster, "RayMachines", Here)
+
+    assert words in run(capsys, "search", "x.lplr", "q.npy", *options).complaint

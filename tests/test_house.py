@@ -14,7 +14,7 @@ from house import FLOORS, MODULES, NAMES, RULES, Module, Rule, below_package, ci
 
 ROOT = Path(__file__).parents[1]
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
-HEAVY = {"faiss", "h5py", "llvmlite", "matplotlib", "numba", "pyarrow", "rich", "scipy", "sklearn", "torch"}
+HEAVY = {"faiss", "h5py", "llvmlite", "matplotlib", "numba", "pyarrow", "ray", "rich", "scipy", "sklearn", "torch"}
 IMPORT_SECONDS = 0.5
 MACHINE_PATH = re.compile(r"(?<![\w.~})\]-])/(?:home|mnt|opt|root|tmp|Users|var|work)/\w")
 

@@ -3,24 +3,33 @@
 The vectors may be larger than memory: a sample of them is read for training, then all of them in chunks.
 Memory is that of the packed rows and, beside them, the larger of some 200 MB and seven times the training sample
 as float32, which at most 65,536 rows make; --train-rows makes it smaller.
+
+With --ray the workers of a cluster do it, which read EMB by the same path, and INDEX becomes a folder: a store, which
+search, info and verify take in place of a file. Its codes are those of the file, bit by bit.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from typing import Any
 
+from lplr_index.atomic import check_new
 from lplr_index.building import build_index
+from lplr_index.cli.cluster import add_ray, check_ray, joined
 from lplr_index.cli.info import describe, in_words
 from lplr_index.cli.lists import read_numbers
 from lplr_index.cli.options import add_key, add_metric, add_seed, add_threads
 from lplr_index.cli.output import Terminal, check_output
+from lplr_index.cluster import build_store
+from lplr_index.cluster.slices import SLICE_ROWS
 from lplr_index.errors import InputError
 from lplr_index.factory import index_factory
 from lplr_index.index import IndexLPLR
 from lplr_index.refine import AnyIndex
 from lplr_index.settings import METHODS
 from lplr_index.storage import write_index
+from lplr_index.store import open_store
 from lplr_index.threads import as_threads
 from lplr_index.training import TRAIN_ROWS
 from lplr_index.vectors import open_vectors
@@ -53,23 +62,54 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_key(parser)
     parser.add_argument("--ids", metavar="FILE", help="ids of the rows, .npy or one a line; they count from 0 without")
     add_threads(parser)
+    add_ray(parser)
+    parser.add_argument("--slice-rows", metavar="N", type=int, help=f"rows of a segment, with --ray ({SLICE_ROWS})")
 
 
 def run(options: argparse.Namespace, terminal: Terminal) -> None:
     """Build the index and say what became of it."""
+    check_ray(options, "slice_rows")
+    began_s = time.perf_counter()
+    facts, words = _build_store(options, terminal) if options.ray is not None else _build(options, terminal)
+    seconds = time.perf_counter() - began_s
+    terminal.done({**facts, "seconds": seconds}, [f"{words}; built in {seconds:.1f} s"])
+
+
+def _build(options: argparse.Namespace, terminal: Terminal) -> tuple[dict[str, Any], str]:
+    """Build a file in this process; return what it is, for JSON and in words."""
     check_output(options.output, options.vectors, options.ids)
     threads = as_threads(options.threads)
-    began_s = time.perf_counter()
     with open_vectors(options.vectors, key=options.key) as source, terminal.bars() as bars:
         index = make_index(source.d, options)
         ids = None if options.ids is None else read_numbers(options.ids)
         build_index(source, index, ids=ids, train_rows=options.train_rows, threads=threads, progress=bars)
         bars("writing", 0, 0)
         write_index(index, options.output)
-    seconds = time.perf_counter() - began_s
     facts = describe(index, options.output)
-    document = {**facts, "seconds": seconds}
-    terminal.done(document, [f"{in_words(facts)}; built in {seconds:.1f} s"])
+    return facts, in_words(facts)
+
+
+def _build_store(options: argparse.Namespace, terminal: Terminal) -> tuple[dict[str, Any], str]:
+    """Build a store on a cluster; return what it is, for JSON and in words."""
+    if options.threads is not None:
+        raise InputError("expected --threads or --ray, whose workers have one thread each, got both")
+    check_new(options.output)
+    rows = {} if options.slice_rows is None else {"slice_rows": options.slice_rows}
+    with open_vectors(options.vectors, key=options.key) as source, terminal.bars() as bars:
+        index = make_index(source.d, options)
+        ids = None if options.ids is None else read_numbers(options.ids)
+        bars("joining the cluster", 0, 0)
+        with joined(options, terminal) as machines:
+            how = {"ids": ids, "train_rows": options.train_rows, "key": options.key, "progress": bars, **rows}
+            build_store(source, index, options.output, machines=machines, **how)
+    with open_store(options.output, read_only=True) as store:
+        facts = store.info()
+    size = facts["segment_bytes"] + facts["model_bytes"]
+    return facts, (
+        f"{options.output}: {facts['rows']:,} rows of {facts['d']} in {facts['segments']:,} segments of "
+        f"{facts['code_bytes']} bytes a row ({facts['bits']:.2f} bits a coordinate, {facts['metric']}, "
+        f"{facts['method']}); {size:,} bytes"
+    )
 
 
 def make_index(d: int, options: argparse.Namespace) -> AnyIndex:

@@ -3,12 +3,16 @@
 Without -o the first few are shown. With -o all go to a file, in the format of its suffix:
 .npz holds D and I, distances and ids; .npy the ids; .ibin both as big-ann-benchmarks has them;
 .hdf5 both as ann-benchmarks names them; .parquet both as lists. Missing neighbours have the id -1.
+
+With --ray the workers of a cluster hold the segments of a store and answer together, as one index would.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,10 +20,12 @@ import numpy.typing as npt
 
 from lplr_index.arrays import FloatMatrix, as_integer
 from lplr_index.building import Progress, naming_zero_rows
+from lplr_index.cli.cluster import add_ray, check_ray, joined
 from lplr_index.cli.lists import read_list, read_numbers
 from lplr_index.cli.options import add_k, add_key, add_threads
 from lplr_index.cli.output import Terminal, check_output
 from lplr_index.cli.results import check_results, write_results
+from lplr_index.cluster import ClusterStore
 from lplr_index.errors import InputError
 from lplr_index.index import IndexLPLR
 from lplr_index.refine import AnyIndex, IndexRefineLPLR
@@ -53,33 +59,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--filter-ids", metavar="FILE", help="ids that may be found, .npy or one a line; or a mask over rows, .npy"
     )
     add_threads(parser)
+    add_ray(parser)
 
 
 def run(options: argparse.Namespace, terminal: Terminal) -> None:
     """Search, and show or write what was found."""
-    k, threads = as_integer(options.k, "k", least=1, most=MOST_NEIGHBOURS), as_threads(options.threads)
+    check_ray(options)
+    k = as_integer(options.k, "k", least=1, most=MOST_NEIGHBOURS)
     if options.output is not None:
         check_output(options.output, options.index, options.queries, options.filter_ids)
         check_results(options.output, 0)
-    with open_vectors(options.queries, key=options.key) as source, terminal.bars("queries") as bars:
-        bars("opening", 0, 0)
-        index = open_store(options.index, read_only=True) if is_store(options.index) else read_index(options.index)
-        if options.k_factor is not None:
-            if not isinstance(index, IndexRefineLPLR):
-                raise InputError(
-                    f"expected --k-factor only for an index with a second stage, which {options.index} lacks"
-                )
-            index.k_factor = options.k_factor
-        how = {}
-        if options.shortlist is not None:
-            if not isinstance(index, IndexLPLR):
-                has = "a second stage" if isinstance(index, IndexRefineLPLR) else "segments"
-                raise InputError(f"expected --shortlist only for an index without {has}, which {options.index} has")
-            how["shortlist"] = as_integer(options.shortlist, "shortlist", least=1)
+    with (
+        open_vectors(options.queries, key=options.key) as source,
+        terminal.bars("queries") as bars,
+        _opened(options, terminal, bars) as (index, how),
+    ):
         _check(options, index, source)
         allowed = None if options.filter_ids is None else _read_ids(options.filter_ids, index)
         began_s = time.perf_counter()
-        D, I = search_file(index, source, k, bars, filter=allowed, threads=threads, **how)
+        D, I = search_file(index, source, k, bars, filter=allowed, **how)
         seconds = time.perf_counter() - began_s
     if k > index.ntotal:
         terminal.warn(f"k = {k} is more than the {index.ntotal} rows of {options.index}: results are padded with id -1")
@@ -93,8 +91,42 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
         terminal.done({**facts, "file": options.output}, [text])
 
 
+@contextlib.contextmanager
+def _opened(
+    options: argparse.Namespace, terminal: Terminal, progress: Progress
+) -> Iterator[tuple[AnyIndex | Store | ClusterStore, dict[str, Any]]]:
+    """Yield the index, and what its searches are to be told."""
+    threads = as_threads(options.threads)
+    if options.ray is None:
+        progress("opening", 0, 0)
+        index = open_store(options.index, read_only=True) if is_store(options.index) else read_index(options.index)
+        yield index, {"threads": threads, **_adjust(index, options)}
+        return
+    for name in ("k_factor", "shortlist"):
+        if getattr(options, name) is not None:
+            raise InputError(f"expected --{name.replace('_', '-')} or --ray, got both")
+    progress("joining the cluster", 0, 0)
+    with joined(options, terminal) as machines:
+        progress("opening", 0, 0)
+        yield ClusterStore(options.index, machines, threads=1 if options.threads is None else threads), {}
+
+
+def _adjust(index: AnyIndex | Store, options: argparse.Namespace) -> dict[str, Any]:
+    """Make an index as the options want it, and return what its searches are to be told."""
+    if options.k_factor is not None:
+        if not isinstance(index, IndexRefineLPLR):
+            raise InputError(f"expected --k-factor only for an index with a second stage, which {options.index} lacks")
+        index.k_factor = options.k_factor
+    if options.shortlist is None:
+        return {}
+    if not isinstance(index, IndexLPLR):
+        has = "a second stage" if isinstance(index, IndexRefineLPLR) else "segments"
+        raise InputError(f"expected --shortlist only for an index without {has}, which {options.index} has")
+    return {"shortlist": as_integer(options.shortlist, "shortlist", least=1)}
+
+
 def search_file(
-    index: AnyIndex | Store, source: VectorFile, k: int, progress: Progress, **how: Any
+    index: AnyIndex | Store | ClusterStore, source: VectorFile, k: int, progress: Progress, **how: Any
 ) -> tuple[FloatMatrix, npt.NDArray[Any]]:
     """Return D and I (n, k) for the n queries of a file, read a batch at a time; ``how`` goes to ``index.search``."""
     D, I = np.empty((source.n, k), np.float32), np.empty((source.n, k), object if _strings(index) else np.int64)
@@ -108,21 +140,21 @@ def search_file(
     return D, I
 
 
-def _strings(index: AnyIndex | Store) -> bool:
-    return isinstance(index, Store) and index.ids == "str"
+def _strings(index: AnyIndex | Store | ClusterStore) -> bool:
+    return isinstance(index, Store | ClusterStore) and index.ids == "str"
 
 
-def _read_ids(path: str, index: AnyIndex | Store) -> npt.NDArray[Any]:
+def _read_ids(path: str, index: AnyIndex | Store | ClusterStore) -> npt.NDArray[Any]:
     """Return the ids of a file, (n,), of the kind that an index has, or, of integers, a mask."""
     return read_list(path) if _strings(index) else read_numbers(path)
 
 
-def _check(options: argparse.Namespace, index: AnyIndex | Store, source: VectorFile) -> None:
+def _check(options: argparse.Namespace, index: AnyIndex | Store | ClusterStore, source: VectorFile) -> None:
     """See that index, queries and output go together."""
     if source.d != index.d:
         raise InputError(f"expected {source.path} to have {index.d} columns, as {options.index} has, got {source.d}")
     if options.output is not None:
-        next_id = index.info()["next_id"] if isinstance(index, Store) else index.rows.ids.next_id
+        next_id = index.info()["next_id"] if isinstance(index, Store | ClusterStore) else index.rows.ids.next_id
         check_results(options.output, next_id - 1, strings=_strings(index))
 
 

@@ -67,7 +67,7 @@ def search(
             found = numbered(part, found)
         else:
             more, found = _rank(view, part, xq, k, allowed, threads)
-        keys, numbers = (more, found) if first else _merged(keys, numbers, more, found, k)
+        keys, numbers = (more, found) if first else merged(keys, numbers, more, found, k)
         first = False
     return keys, numbers
 
@@ -180,10 +180,13 @@ def _exact_keys(
     return keys, rows
 
 
-def _merged(
+def merged(
     keys: FloatMatrix, numbers: IdArray, more: FloatMatrix, found: IdArray, k: int
 ) -> tuple[FloatMatrix, IdArray]:
-    """The k best of both, by (key, number): (nq, k) each."""
+    """The k best of two answers about different rows, by (key, number): keys and numbers, (nq, k) each or fewer.
+
+    That is a total order, so answers may be merged as they come, in any order and any grouping.
+    """
     keys, numbers = np.concatenate([keys, more], axis=1), np.concatenate([numbers, found], axis=1)
     order = np.lexsort((np.where(numbers < 0, _NOBODY, numbers), -keys), axis=1)[:, :k]
     return np.take_along_axis(keys, order, axis=1), np.take_along_axis(numbers, order, axis=1)
