@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lplr_index.factory import index_factory
     from lplr_index.index import IndexLPLR
     from lplr_index.interop import to_faiss
+    from lplr_index.ivf import IndexIVFLPLR
     from lplr_index.refine import IndexRefineLPLR
     from lplr_index.semantic import semantic_search
     from lplr_index.storage import deserialize_index, read_index, serialize_index, verify_index, write_index
@@ -35,6 +36,7 @@ __all__ = [
     "METRIC_L2",
     "Approximation",
     "Factorization",
+    "IndexIVFLPLR",
     "IndexLPLR",
     "IndexRefineLPLR",
     "QPlusLR",
@@ -61,6 +63,7 @@ __all__ = [
 _HOMES = {
     "Approximation": "approximations",
     "Factorization": "factors",
+    "IndexIVFLPLR": "ivf",
     "IndexLPLR": "index",
     "IndexRefineLPLR": "refine",
     "QPlusLR": "factors",

@@ -18,18 +18,22 @@ from typing import NamedTuple
 import numpy as np
 
 from lplr_index import kernels
-from lplr_index.arrays import FloatMatrix
+from lplr_index.arrays import FloatMatrix, as_rows
 from lplr_index.building import Progress
 from lplr_index.caldera.lattice import LATTICE_NBITS
+from lplr_index.coarse import Coarse
 from lplr_index.factorization import factorize
 from lplr_index.index import IndexLPLR
+from lplr_index.ivf import IndexIVFLPLR
 from lplr_index.metric import METRICS
 from lplr_index.refine import AnyIndex, IndexRefineLPLR
 from lplr_index.settings import METHODS
 from lplr_index.storage import read_index, write_index
+from lplr_index.training import train_lists
 
 _WIDTH = 16  # coordinates
 _FEW = 300  # rows of most indexes
+_LISTS = 4
 _ROWS_TO_CHOOSE_BY = 2800  # of which training holds some back and finds the others enough to try centroids on
 _ROWS_TO_SHARE = 1 << 15  # a search with two threads gives each a part of so many rows, and merges
 _BITS = (2.0, 6.0)  # without and with columns that are coded by themselves
@@ -109,6 +113,7 @@ def _steps(folder: Path) -> Iterator[Callable[[], None]]:
         for metric in METRICS:
             index = IndexRefineLPLR(IndexLPLR(_WIDTH, 2.0, metric), refine_bits=2.0)
             yield partial(_use, index, rows, folder / "index")
+            yield partial(_use_lists, metric, rows, folder / "index")
     yield partial(_use_many, x)
     for nbits in LATTICE_NBITS:
         yield partial(_factorize, few, nbits)
@@ -116,15 +121,24 @@ def _steps(folder: Path) -> Iterator[Callable[[], None]]:
 
 def _use(index: AnyIndex, x: FloatMatrix, path: Path) -> None:
     """Do with an index of rows x (n, d) what can be done with one, in memory and mapped from a file."""
-    index.train(x)
+    if not index.is_trained:
+        index.train(x)
     index.add(x)
     write_index(index, path)
     for each in (index, read_index(path)):
         each.search(x[:2], 2)
-        if isinstance(each, IndexLPLR):
+        if type(each) is IndexLPLR:
             each.search(x[:2], 2, shortlist=4)
         each.range_search(x[:2], 0.5)
         each.reconstruct_n(0, 2)
+
+
+def _use_lists(metric: str, x: FloatMatrix, path: Path) -> None:
+    """Use an index in lists, whose centroids are rows: without faiss, which makes better ones, it can be read too."""
+    settings = IndexLPLR(_WIDTH, _BITS[0], metric).settings
+    sample, _ = as_rows(x, _WIDTH, cosine=metric == "cosine")
+    model = train_lists(sample, settings, Coarse(sample[:_LISTS].copy(), metric))
+    _use(IndexIVFLPLR.of_lists(settings, model, None, _LISTS, _LISTS), x, path)
 
 
 def _factorize(x: FloatMatrix, nbits: int) -> None:

@@ -166,12 +166,12 @@ class IndexLPLR(Index):
         del x  # as large as the sample, where nobody else holds it
         warn_of_zeros(zeros, len(sample))
         asked = None if queries is None else self._asked(queries)
-        self._model = training.train(sample, self._settings, asked)
+        self._model = self._learned(sample, asked)
         self.reset()
 
     def add(self, x: npt.ArrayLike, *, threads: int | None = None) -> None:
         """Add rows x (n, d); their ids count on from the largest so far."""
-        self._rows.append(self.sa_encode(x, threads=threads), None)
+        self._append(self.sa_encode(x, threads=threads), None)
 
     def add_with_ids(self, x: npt.ArrayLike, ids: npt.ArrayLike, *, threads: int | None = None) -> None:
         """Add rows x (n, d) under ids (n,) int64 of your own.
@@ -182,13 +182,13 @@ class IndexLPLR(Index):
             If an id is negative, given twice or already held; nothing is added then.
         """
         codes = self.sa_encode(x, threads=threads)
-        self._rows.append(codes, as_ids(ids, len(codes)))
+        self._append(codes, as_ids(ids, len(codes)))
 
     def add_sa_codes(self, codes: npt.ArrayLike, ids: npt.ArrayLike | None = None) -> None:
-        """Add rows as ``sa_encode`` of an index with the same training gave them, (n, code_size) uint8."""
+        """Add rows as ``sa_encode`` of an index with the same training gave them, (n, sa_code_size) uint8."""
         _ = self.model
-        rows = as_codes(codes, self.code_size)
-        self._rows.append(rows, None if ids is None else as_ids(ids, len(rows)))
+        rows = as_codes(codes, self.sa_code_size())
+        self._append(rows, None if ids is None else as_ids(ids, len(rows)))
 
     def merge_from(self, other: IndexLPLR, add_id: int = 0) -> None:
         """Move the rows of ``other`` here; it is empty afterwards.
@@ -200,12 +200,12 @@ class IndexLPLR(Index):
         InputError
             If the two were not trained alike, or an id is held by both.
         """
-        if not isinstance(other, IndexLPLR) or other is self:
-            raise InputError(f"expected another IndexLPLR to merge, got {other!r}")
+        if type(other) is not type(self) or other is self:
+            raise InputError(f"expected another {type(self).__name__} to merge, got {other!r}")
         if other.model.digest != self.model.digest:
             raise InputError("expected an index with the same training, got one whose codes mean something else")
         numbers = other.rows.ids.stored + as_integer(add_id, "add_id", least=-(2**62), most=2**62)
-        self._rows.append(other.rows.codes(0, len(other)), numbers if len(numbers) else None)
+        self._append(other.rows.codes(0, len(other)), numbers if len(numbers) else None)
         other.reset()
 
     def remove_ids(self, sel: Any) -> int:
@@ -326,7 +326,7 @@ class IndexLPLR(Index):
         return model.decode(self._rows.codes_of(as_ids(key)))
 
     def sa_encode(self, x: npt.ArrayLike, *, threads: int | None = None) -> ByteMatrix:
-        """The bytes (n, code_size) uint8 of rows x (n, d); nothing is added."""
+        """The bytes (n, sa_code_size) uint8 of rows x (n, d); nothing is added."""
         model = self.model
 
         def encode(start: int, chunk: Any) -> tuple[ByteMatrix, IdArray]:
@@ -340,9 +340,9 @@ class IndexLPLR(Index):
         return codes
 
     def sa_decode(self, codes: npt.ArrayLike) -> FloatMatrix:
-        """Reconstructions (n, d) float32 of rows' bytes (n, code_size) uint8."""
+        """Reconstructions (n, d) float32 of rows' bytes (n, sa_code_size) uint8."""
         model = self.model
-        return model.decode(as_codes(codes, self.code_size))
+        return model.decode(as_codes(codes, self.sa_code_size()))
 
     @classmethod
     def restored(cls, settings: Settings, model: Model | None, rows: Rows | None) -> IndexLPLR:
@@ -363,6 +363,14 @@ class IndexLPLR(Index):
     def rows(self) -> Rows:
         """The packed rows and their ids."""
         return self._rows
+
+    def _learned(self, sample: FloatMatrix, queries: FloatMatrix | None) -> Model:
+        """What training finds in a sample (n, d), and queries (nq, d) or None."""
+        return training.train(sample, self._settings, queries)
+
+    def _append(self, codes: ByteMatrix, ids: IdArray | None) -> None:
+        """Add rows' bytes (n, sa_code_size) under ids (n,) of the user's own, or under the next ones where None."""
+        self._rows.append(codes, ids)
 
     def _asked(self, queries: npt.ArrayLike) -> FloatMatrix:
         """Queries (nq, d) to train with."""

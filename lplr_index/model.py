@@ -79,6 +79,9 @@ class Model:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of everything that decides what codes mean; indexes merge only where it is the same."""
+        return self._digest()
+
+    def _digest(self) -> str:
         numbers = [self.gain.step, self.norm.unit, self.codec.nibbles]
         if not self.gain.is_multiple:
             numbers += [self.gain.bits, self.gain.least, self.gain.power, self.gain.usual]
@@ -113,30 +116,46 @@ class Model:
 
     def encode(self, x: FloatMatrix) -> ByteMatrix:
         """The bytes (n, code_size) of rows x (n, d): code, gain, norm."""
+        codes = self.plain_codes(x)
+        return self.with_scalars(codes, x, self.plain_lengths(codes) if self.gain.bits or self.norm.bits else None)
+
+    def plain_codes(self, x: FloatMatrix) -> ByteMatrix:
+        """The codes (n, bytes) of rows x (n, d) without their scalars."""
         y = x - self.mu if self._centred else x
         if self._encoding:
             y = self._encoding(y)
-        codes = self.codec.encode(np.ascontiguousarray(y))
+        return self.codec.encode(np.ascontiguousarray(y))
+
+    def plain_lengths(self, codes: ByteMatrix) -> npt.NDArray[np.float64]:
+        """The lengths (n,) of what codes (n, bytes) without scalars stand for."""
+        return self.norms(self.codec.decode(codes))
+
+    def with_scalars(self, codes: ByteMatrix, x: FloatMatrix, norms: npt.NDArray[np.float64] | None) -> ByteMatrix:
+        """The bytes (n, code_size) of rows x (n, d) whose codes stand for vectors of lengths ``norms`` (n,)."""
         parts = [codes]
-        if self.gain.bits or self.norm.bits:
-            norms = self.norms(self.codec.decode(codes))
-            if self.gain.bits:
-                gains = self.gain.encode(np.sqrt(np.square(x, dtype=np.float64).sum(axis=1)), norms)
-                if self.gain.bits == 4:
-                    codes[:, self._last] |= gains << 4
-                else:
-                    parts.append(gains[:, None])
-                norms = norms * self.gain.decode(gains)
-            if self.norm.bits:
-                parts.append(self.norm.encode(norms))
+        if norms is not None and self.gain.bits:
+            gains = self.gain.encode(np.sqrt(np.square(x, dtype=np.float64).sum(axis=1)), norms)
+            if self.gain.bits == 4:
+                codes[:, self._last] |= gains << 4
+            else:
+                parts.append(gains[:, None])
+            norms = norms * self.gain.decode(gains)
+        if norms is not None and self.norm.bits:
+            parts.append(self.norm.encode(norms))
         return np.ascontiguousarray(np.concatenate(parts, axis=1))
 
     def decode(self, codes: ByteMatrix) -> FloatMatrix:
         """Reconstructions (n, d) of rows' bytes (n, code_size)."""
+        return self.stretched(self.plain(codes), codes)
+
+    def plain(self, codes: ByteMatrix) -> FloatMatrix:
+        """What rows' bytes (n, code_size) stand for without gains, (n, d)."""
         L = self.coordinates(codes)
         x = L if self._reconstruction is None else self._reconstruction(L)
-        if self._centred:
-            x = x + self.mu
+        return x + self.mu if self._centred else x
+
+    def stretched(self, x: FloatMatrix, codes: ByteMatrix) -> FloatMatrix:
+        """Rows x (n, d) times the gains in their bytes (n, code_size)."""
         if self.gain.bits:
             x = x * self.gain.decode(self.gain_codes(codes), np.float32)[:, None]
         return np.ascontiguousarray(x, dtype=np.float32)

@@ -38,11 +38,10 @@ _ENCODED_ROWS = 1 << 13  # rows encoded by one task
 
 
 class IndexRefineLPLR(Index):
-    """Two stages: ``base_index`` finds k * k_factor candidates, which are then ranked by better vectors.
+    """Two stages: ``base_index`` finds k * k_factor candidates, of which the k best by better vectors are returned.
 
     Better vectors are either reconstructions that a second code refines, A ~ 1 mu^T + L R + Q, stored beside the rows
-    of the base in ``refine_bits`` bits a coordinate; or the original vectors, left in the file they are in, at no bytes
-    at all. The result is exact: the k best by refined score among the candidates.
+    of the base in ``refine_bits`` bits a coordinate; or the original vectors, in their file, at no bytes at all.
 
     Parameters
     ----------
@@ -101,7 +100,7 @@ class IndexRefineLPLR(Index):
         self.refine = Originals(originals, key)
         if self.refine.d != base_index.d:
             raise InputError(f"expected {base_index.d} columns, as the base has, got {self.refine.d} in {self.refine}")
-        check_originals(base_index, self.refine, base_index.rows.ids.all(), base_index.rows.store.rows)
+        check_originals(base_index, self.refine, base_index.rows.ids.all(), base_index.rows.codes_at)
 
     @classmethod
     def restored(cls, base_index: IndexLPLR, refine: Residuals | Originals, k_factor: float) -> IndexRefineLPLR:
@@ -134,6 +133,10 @@ class IndexRefineLPLR(Index):
     def code_size(self) -> int:
         """Bytes of a row in both stages."""
         return self.base_index.code_size + self.refine.code_size
+
+    def sa_code_size(self) -> int:
+        """Bytes of a row in both stages, as ``sa_encode`` gives it."""
+        return self.base_index.sa_code_size() + self.refine.code_size
 
     @property
     def settings(self) -> Settings:
@@ -196,10 +199,10 @@ class IndexRefineLPLR(Index):
         self._add(codes, as_ids(ids, len(codes)))
 
     def add_sa_codes(self, codes: npt.ArrayLike, ids: npt.ArrayLike | None = None) -> None:
-        """Add rows as ``sa_encode`` of an index with the same training gave them, (n, code_size) uint8."""
+        """Add rows as ``sa_encode`` of an index with the same training gave them, (n, sa_code_size) uint8."""
         if not self.is_trained:
             raise NotTrainedError("expected a trained index, got one that needs train(x) first")
-        rows = as_codes(codes, self.code_size)
+        rows = as_codes(codes, self.sa_code_size())
         self._add(rows, None if ids is None else as_ids(ids, len(rows)))
 
     def remove_ids(self, sel: Any) -> int:
@@ -328,7 +331,7 @@ class IndexRefineLPLR(Index):
         return refined_vectors(self.base_index, self._checked, as_ids(key))
 
     def sa_encode(self, x: npt.ArrayLike, *, threads: int | None = None) -> ByteMatrix:
-        """The bytes (n, code_size) uint8 of rows x (n, d), of both stages one after the other; nothing is added."""
+        """The bytes (n, sa_code_size) uint8 of rows x (n, d), of both stages one after the other; nothing is added."""
         model = self.base_index.model
 
         def encode(start: int, chunk: Any) -> tuple[ByteMatrix, IdArray]:
@@ -345,13 +348,11 @@ class IndexRefineLPLR(Index):
         return codes
 
     def sa_decode(self, codes: npt.ArrayLike) -> FloatMatrix:
-        """Reconstructions (n, d) float32 of rows' bytes (n, code_size) uint8."""
+        """Reconstructions (n, d) float32 of rows' bytes (n, sa_code_size) uint8."""
         model = self.base_index.model
-        first, second = self._split(as_codes(codes, self.code_size))
+        first, second = self._split(as_codes(codes, self.sa_code_size()))
         x_hat = model.decode(first)
         return self.refine.decode(second, x_hat) if isinstance(self.refine, Residuals) else x_hat
-
-    # Inside
 
     def _add(self, codes: ByteMatrix, ids: IdArray | None) -> None:
         """Add rows of both stages' bytes (n, code_size), or nothing."""
@@ -366,7 +367,7 @@ class IndexRefineLPLR(Index):
 
     def _split(self, codes: ByteMatrix) -> tuple[ByteMatrix, ByteMatrix]:
         """The bytes of the first and of the second stage, (n, either code_size)."""
-        size = self.base_index.code_size
+        size = self.base_index.sa_code_size()
         return np.ascontiguousarray(codes[:, :size]), np.ascontiguousarray(codes[:, size:])
 
     @property

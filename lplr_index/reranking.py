@@ -111,4 +111,4 @@ def _vectors(base: IndexLPLR, refine: Residuals | Originals, numbers: IdArray) -
     """The second stage's vectors (n, d) of rows by their numbers (n,)."""
     if isinstance(refine, Originals):
         return as_rows(refine.rows(numbers), base.d, cosine=base.metric == "cosine")[0]
-    return refine.rows(numbers, base.model.decode(base.rows.store.rows(numbers)))
+    return refine.rows(numbers, base.model.decode(base.rows.codes_at(numbers)))

@@ -59,7 +59,11 @@ class Rows:
 
     def codes(self, first: int, count: int) -> ByteMatrix:
         """The codes (count, code_size) of rows in the order they are held."""
-        return self.store.rows(np.arange(first, first + count))
+        return self.codes_at(np.arange(first, first + count))
+
+    def codes_at(self, rows: IdArray) -> ByteMatrix:
+        """The codes (n, code_size) of rows by their number (n,) in the order they are held, which must be in range."""
+        return self.store.rows(rows)
 
     def codes_of(self, ids: IdArray) -> ByteMatrix:
         """The codes (n, code_size) of rows by id (n,).
@@ -69,4 +73,4 @@ class Rows:
         UnknownIdError
             If one of them is not held.
         """
-        return self.store.rows(self.ids.rows_of(ids))
+        return self.codes_at(self.ids.rows_of(ids))

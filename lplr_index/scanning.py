@@ -33,8 +33,8 @@ _ROWS = 1 << 14  # fewer rows are not worth a task of their own
 _AHEAD = 4096  # bytes: the hardware prefetcher stops at page ends, and takes 2.8 times the time alone
 _RANGE_ROOM = 1 << 12  # results of a range search before its buffer grows
 _known: WeakKeyDictionary[Model, dict[int, Where]] = WeakKeyDictionary()
-_NOBODY = np.iinfo(np.int64).max  # the id of no row, behind every other
-_ROUNDING = 4e-6  # float32 error of a bound relative to its parts: some twenty roundings, generously
+NOBODY = np.iinfo(np.int64).max  # the id of no row, behind every other
+ROUNDING = 4e-6  # float32 error of a bound relative to its parts: some twenty roundings, generously
 
 
 def no_filter() -> Filter:
@@ -88,7 +88,7 @@ def levels(model: Model) -> Levels:
     return kernel.Levels(model.codec.split_fields, model.codec.split_levels, model.norm.values)
 
 
-def _where(model: Model, columns: int) -> Where:
+def where_of(model: Model, columns: int) -> Where:
     """What the scan of the first ``columns`` has to know of a model, found once: it would be a tenth of a search."""
     known = _known.setdefault(model, {})
     if columns not in known:
@@ -112,7 +112,7 @@ def prepare(model: Model, xq: FloatMatrix) -> Queries:
     affine[:, 2] = -np.inf
     largest = factor * (tables.size + np.abs(offset)) * model.gain.most
     # A norm's own float32 rounding is relative to the norm, which a near row bounds by the query and the score.
-    slack = _ROUNDING * 2 * (largest + lengths + model.norm.unit)
+    slack = ROUNDING * 2 * (largest + lengths + model.norm.unit)
     return kernel.Queries(
         deficits=tables.deficits,
         stage_deficits=tables.stage_deficits,
@@ -142,22 +142,19 @@ def search(
     """
     from lplr_index.kernels import topk as kernel
 
-    whole, nq = _where(model, model.codec.nibbles), len(queries.base)
+    whole, nq = where_of(model, model.codec.nibbles), len(queries.base)
     if shortlist is None or max(shortlist, k) >= len(held) or model.head == model.codec.nibbles:
         best = _scan(held, whole, queries, k, (allowed, held.ids.stored), threads)
     else:
         size, rows = max(shortlist, k), (allowed, np.empty(0, np.int64))  # by their numbers
-        told = _scan(held, _where(model, model.head), _estimated(queries, model), size, rows, threads)
+        told = _scan(held, where_of(model, model.head), _estimated(queries, model), size, rows, threads)
         chosen = np.empty((nq, size), np.int64)
         kernel.rank(*told, size, np.empty(chosen.shape, np.float32), chosen)
         best = _finish(held, whole, queries, k, chosen, threads)
-    keys, found = np.empty((nq, k), np.float32), np.empty((nq, k), np.int64)
-    kernel.rank(best.keys, best.found, best.counts, k, keys, found)
-    found[found == _NOBODY] = -1
-    return keys, found
+    return best.ranked(k)
 
 
-class _Best(NamedTuple):
+class Best(NamedTuple):
     """The best rows of each query so far: keys and ids (nq, room), as ``kernels/topk.py`` keeps them, and how many."""
 
     keys: FloatMatrix
@@ -165,27 +162,36 @@ class _Best(NamedTuple):
     counts: IdArray
 
     @classmethod
-    def none(cls, nq: int, k: int) -> _Best:
+    def none(cls, nq: int, k: int) -> Best:
         """Nothing but k entries that are worse than any row."""
         from lplr_index.kernels import topk as kernel
 
         shape = (nq, k if k <= kernel.HEAP_MOST else 2 * k)
-        return cls(np.full(shape, -np.inf, np.float32), np.full(shape, _NOBODY), np.full(nq, k))
+        return cls(np.full(shape, -np.inf, np.float32), np.full(shape, NOBODY), np.full(nq, k))
 
-    def of(self, part: slice) -> _Best:
+    def of(self, part: slice) -> Best:
         """Those of some queries."""
-        return _Best(self.keys[part], self.found[part], self.counts[part])
+        return Best(self.keys[part], self.found[part], self.counts[part])
+
+    def ranked(self, k: int) -> tuple[FloatMatrix, IdArray]:
+        """Keys and ids (nq, k), best first, -inf and -1 where there are fewer."""
+        from lplr_index.kernels import topk as kernel
+
+        keys, found = np.empty((len(self.keys), k), np.float32), np.empty((len(self.keys), k), np.int64)
+        kernel.rank(self.keys, self.found, self.counts, k, keys, found)
+        found[found == NOBODY] = -1
+        return keys, found
 
 
-def _scan(held: Rows, where: Where, queries: Queries, k: int, rows: tuple[Filter, IdArray], threads: int) -> _Best:
+def _scan(held: Rows, where: Where, queries: Queries, k: int, rows: tuple[Filter, IdArray], threads: int) -> Best:
     """The k best rows, in no order, of those that a filter allows, with their ids; ``rows`` = (filter, ids)."""
     from lplr_index.kernels import topk as kernel
 
     scan, nq = scan_kernel(), len(queries.base)
-    best, shared = _Best.none(nq, k), np.full(nq, -np.inf, np.float32)
+    best, shared = Best.none(nq, k), np.full(nq, -np.inf, np.float32)
 
-    def rank(part: slice, pieces: list[tuple[Piece, int, int]], mine: _Best) -> None:
-        some = _some(queries, part)
+    def rank(part: slice, pieces: list[tuple[Piece, int, int]], mine: Best) -> None:
+        some = some_queries(queries, part)
         for piece, first, stop in pieces:
             flat = piece.blocks.reshape(-1)
             scan(flat, first, stop, piece.row0, *where, some, *rows, *mine, k, shared[part], -np.inf)
@@ -193,12 +199,12 @@ def _scan(held: Rows, where: Where, queries: Queries, k: int, rows: tuple[Filter
     everything = [(piece, 0, piece.rows) for piece in held]
     if threads > 1 and nq < _FEW * threads and len(held) >= 2 * _ROWS:
         shares = _cut_rows(everything, len(held), threads)
-        parts = [best] + [_Best.none(nq, k) for _ in shares[1:]]
+        parts = [best] + [Best.none(nq, k) for _ in shares[1:]]
         run([partial(rank, slice(0, nq), *task) for task in zip(shares, parts, strict=True)], threads)
         for more in parts[1:]:
             kernel.merge(*best, k, *more)
     else:
-        cuts = _cut_queries(nq, threads)
+        cuts = cut_queries(nq, threads)
         run([partial(rank, part, everything, best.of(part)) for part in cuts], threads)
     return best
 
@@ -212,19 +218,19 @@ def _estimated(queries: Queries, model: Model) -> Queries:
     return queries._replace(affine=affine)
 
 
-def _finish(held: Rows, where: Where, queries: Queries, k: int, rows: IdArray, threads: int) -> _Best:
+def _finish(held: Rows, where: Where, queries: Queries, k: int, rows: IdArray, threads: int) -> Best:
     """The k best by exact keys among the rows (nq, n) of each query, which are sorted in place."""
-    finish, best, ids = finish_kernel(), _Best.none(len(queries.base), k), held.ids.stored
+    finish, best, ids = finish_kernel(), Best.none(len(queries.base), k), held.ids.stored
 
     def rank(part: slice) -> None:
         rows[part].sort(axis=1)
-        some = _some(queries, part)
+        some = some_queries(queries, part)
         for piece in held:
             finish(
                 piece.blocks.reshape(-1), piece.row0, piece.rows, *where[:2], some, ids, rows[part], *best.of(part), k
             )
 
-    run([partial(rank, part) for part in _cut_queries(len(rows), threads)], threads)
+    run([partial(rank, part) for part in cut_queries(len(rows), threads)], threads)
     return best
 
 
@@ -232,8 +238,8 @@ def range_search(
     held: Rows, model: Model, queries: Queries, radius: float, allowed: Filter, threads: int
 ) -> list[tuple[npt.NDArray[np.float32], IdArray]]:
     """The keys (n,) and ids (n,) of all rows whose key is above ``radius``, in row order, of each query."""
-    where = _where(model, model.codec.nibbles)
-    single = [_some(queries, slice(q, q + 1)) for q in range(len(queries.base))]
+    where = where_of(model, model.codec.nibbles)
+    single = [some_queries(queries, slice(q, q + 1)) for q in range(len(queries.base))]
     return run([partial(_range_of_one, held, where, query, radius, allowed) for query in single], threads)
 
 
@@ -243,7 +249,7 @@ def _range_of_one(
     """``range_search`` of one query: the scan stops when its buffer is full and goes on with an empty one."""
     scan, ids = scan_kernel(), held.ids.stored
     keys, found = [], []
-    room = _Best(np.empty((1, _RANGE_ROOM), np.float32), np.empty((1, _RANGE_ROOM), np.int64), np.zeros(1, np.int64))
+    room = Best(np.empty((1, _RANGE_ROOM), np.float32), np.empty((1, _RANGE_ROOM), np.int64), np.zeros(1, np.int64))
     shared = np.full(1, -np.inf, np.float32)
     for piece in held:
         first, flat = 0, piece.blocks.reshape(-1)
@@ -255,13 +261,13 @@ def _range_of_one(
     return np.concatenate([*keys, np.empty(0, np.float32)]), np.concatenate([*found, np.empty(0, np.int64)])
 
 
-def _some(queries: Queries, part: slice) -> Queries:
+def some_queries(queries: Queries, part: slice) -> Queries:
     """A part of the queries, with thresholds of its own."""
     chosen = type(queries)(*(np.ascontiguousarray(a[part]) for a in queries))
     return chosen._replace(affine=chosen.affine.copy(), limits=chosen.limits.copy())
 
 
-def _cut_queries(nq: int, threads: int) -> list[slice]:
+def cut_queries(nq: int, threads: int) -> list[slice]:
     """Deal queries out in tasks, as many as threads at least, and few enough each for the cache."""
     size = min(_QUERIES, -(-nq // threads)) if nq else 1
     return [slice(q, min(q + size, nq)) for q in range(0, nq, size)]

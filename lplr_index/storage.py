@@ -11,13 +11,14 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from lplr_index.arrays import IdArray
 from lplr_index.atomic import atomic_write
 from lplr_index.blocks import BLOCK, BlockStore
 from lplr_index.container import Buffer, Parts, fitting_together, mapped, natural, pack, stated, unpack
 from lplr_index.errors import FormatError, HeaderError, InputError, VectorFileError
 from lplr_index.ids import IdMap
 from lplr_index.index import IndexLPLR
+from lplr_index.ivf import IndexIVFLPLR
+from lplr_index.listfiles import LIST_DTYPES, index_of_lists, list_arrays, list_blocks, list_header
 from lplr_index.memory import aligned
 from lplr_index.model import Model
 from lplr_index.modelfiles import DTYPES, model_arrays, model_numbers, read_model
@@ -30,6 +31,7 @@ from lplr_index.settings import Settings
 _DTYPES = DTYPES | {"ids": "<i8", "blocks": "|u1"}
 _SECOND = "refine."  # before the names of what a second code has in common with the first
 _DTYPES |= {_SECOND + name: dtype for name, dtype in _DTYPES.items() if name != "ids"}
+_DTYPES |= LIST_DTYPES
 _BLOCKS = frozenset({"blocks", _SECOND + "blocks"})
 
 
@@ -119,15 +121,12 @@ def verify_index(path: str | os.PathLike[str], *, originals: Any = None) -> AnyI
 
 
 def _arrays(
-    model: Model | None, ids: IdArray, store: BlockStore, prefix: str = ""
+    model: Model | None, more: dict[str, npt.NDArray[Any]], store: BlockStore, prefix: str = ""
 ) -> Iterator[tuple[str, str, tuple[int, ...], Parts]]:
-    """Name, dtype, shape and parts of every section of a code, in file order; none before it is trained."""
+    """Name, dtype, shape and parts of every section of a code and ``more``, in file order; none before training."""
     if model is None:
         return
-    named = model_arrays(model)
-    if len(ids):
-        named["ids"] = ids
-    for name, array in named.items():
+    for name, array in (model_arrays(model) | more).items():
         yield prefix + name, _DTYPES[name], array.shape, [np.ascontiguousarray(array, dtype=_DTYPES[name])]
     blocks = -(-store.ntotal // BLOCK)
     yield prefix + "blocks", _DTYPES["blocks"], (blocks, BLOCK * store.code_size), list(store.whole())
@@ -139,20 +138,33 @@ def _parts(index: AnyIndex) -> Iterator[bytes]:
         raise InputError(f"expected an IndexLPLR or IndexRefineLPLR to write, got {type(index).__name__}")
     base = index.base_index if isinstance(index, IndexRefineLPLR) else index
     model = base.model if base.is_trained else None
-    header = {
+    header: dict[str, Any] = {
         "settings": asdict(base.settings),
         "trained": base.is_trained,
         "ntotal": base.ntotal,
         "next_id": base.rows.ids.next_id,
         **model_numbers(model),
     }
-    arrays = [*_arrays(model, base.rows.ids.stored, base.rows.store)]
+    store, more = base.rows.store, {"ids": base.rows.ids.stored} if len(base.rows.ids.stored) else {}
+    if isinstance(base, IndexIVFLPLR):
+        header |= list_header(base)
+        if model is not None:
+            store, more = list_blocks(base), more | list_arrays(base)
+    arrays = [*_arrays(model, more, store)]
     if isinstance(index, IndexRefineLPLR):
         header["refine"] = {"k_factor": index.k_factor, **_second_stage(index.refine)}
         if isinstance(refine := index.refine, Residuals):
-            arrays += _arrays(refine.model, np.empty(0, np.int64), refine.store, _SECOND)
-    version = 2 if isinstance(index, IndexRefineLPLR) or base.method == "auto" else 1
-    return pack(header, arrays, 3 if base.method == "auto" and base.metric == "l2" else version)
+            arrays += _arrays(refine.model, {}, refine.store, _SECOND)
+    return pack(header, arrays, _version(index, base))
+
+
+def _version(index: AnyIndex, base: IndexLPLR) -> int:
+    """The lowest format version that knows all of an index."""
+    if isinstance(base, IndexIVFLPLR):
+        return 4
+    if base.method == "auto" and base.metric == "l2":
+        return 3
+    return 2 if isinstance(index, IndexRefineLPLR) or base.method == "auto" else 1
 
 
 def _second_stage(refine: Residuals | Originals) -> dict[str, Any]:
@@ -225,6 +237,10 @@ def _index(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Index
             rows = Rows(store, IdMap(ntotal, None if ids is None else ids.astype(np.int64), next_id))
         elif arrays:
             raise HeaderError(f"expected no sections in an untrained index, got {', '.join(arrays)}")
+        if "lists" in header:
+            return index_of_lists(header, settings, model, rows, arrays)
+        if strange := set(arrays) & set(LIST_DTYPES):
+            raise HeaderError(f"expected no lists in an index without them, got {', '.join(sorted(strange))}")
     return IndexLPLR.restored(settings, model, rows)
 
 

@@ -7,23 +7,30 @@ stands.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from lplr_index.arrays import FloatMatrix, some_rows
 from lplr_index.auto import Metrics, Recipe, choose, fit, with_unseen_directions
+from lplr_index.coarse import Coarse
 from lplr_index.codecs import ScalarCodec
 from lplr_index.errors import InputError
 from lplr_index.factorization.low_rank import low_rank
 from lplr_index.gains import NO_GAIN, Gain
+from lplr_index.listmodel import ListModel
 from lplr_index.model import Model
 from lplr_index.norms import Norm
 from lplr_index.products import Product
 from lplr_index.settings import Settings
 
 TRAIN_ROWS = 65536  # rows a model is learned from; of more, a seeded choice
+
+RESIDUAL = Recipe(power=1.3, stages=0, gain_power=0.5)
+"""Of what centroids of lists leave, which centroid bytes find no more in: see docs/ivf.md."""
+
+AnyModel = TypeVar("AnyModel", bound=Model)
 
 
 def train(x: FloatMatrix, settings: Settings, queries: FloatMatrix | None = None) -> Model:
@@ -67,13 +74,39 @@ def train_auto(
         Choices; made by recall on held-out rows where None.
     """
     recipe = recipe or choose(x, queries, nbytes, l2=l2, seed=seed)
+    norm_bits = recipe.norm_bits if l2 else 0
+    model = _fitted(x, queries, recipe, nbytes - norm_bits // 8, seed)
+    return _with_scalars(model, x, recipe.gain_bits, recipe.gain_power, norm_bits)
+
+
+def train_lists(x: FloatMatrix, settings: Settings, coarse: Coarse, recipe: Recipe = RESIDUAL) -> ListModel:
+    """Learn a code for what the centroids of lists leave of rows like the sample x (n, d).
+
+    Parameters
+    ----------
+    x : ndarray of shape (n, d), float32
+        The sample, normalised already under cosine, that the centroids are the means of.
+    settings : Settings
+        Bytes of a row, metric and seed.
+    coarse : Coarse
+        The lists.
+    recipe : Recipe
+        Choices, made once and for all: there are no neighbours among residuals to choose by.
+    """
+    norm_bits = recipe.norm_bits if settings.metric == "l2" else 0
+    rest = coarse.left(x)
+    code = _fitted(rest, None, recipe, settings.code_size - norm_bits // 8, settings.seed)
+    model = ListModel(code.mu, code.R, code.encoder, code.codec, coarse=coarse)
+    return _with_scalars(model, x, recipe.gain_bits, recipe.gain_power, norm_bits)
+
+
+def _fitted(x: FloatMatrix, queries: FloatMatrix | None, recipe: Recipe, nbytes: int, seed: int) -> Model:
+    """A model by a recipe with rows of ``nbytes`` bytes, norms aside, whose scalars are still to be chosen."""
     mu = x.mean(axis=0, dtype=np.float64).astype(np.float32)
     A = with_unseen_directions(x - mu, seed)
     metric = Metrics(A, queries, nbytes, seed)(recipe)
-    norm_bits = recipe.norm_bits if l2 else 0
-    found = fit(A, metric, recipe, nbytes - (recipe.gain_bits == 8) - norm_bits // 8, seed)
-    model = Model(mu, found.R, found.encoder, found.codec)
-    return _with_scalars(model, x, recipe.gain_bits, recipe.gain_power, norm_bits)
+    found = fit(A, metric, recipe, nbytes - (recipe.gain_bits == 8), seed)
+    return Model(mu, found.R, found.encoder, found.codec)
 
 
 def train_published(x: FloatMatrix, settings: Settings) -> Model:
@@ -106,10 +139,10 @@ def train_published(x: FloatMatrix, settings: Settings) -> Model:
     return _with_scalars(model, x, 0, 1.0, 16 if settings.metric == "l2" else 0)
 
 
-def _with_scalars(model: Model, x: FloatMatrix, gain_bits: int, gain_power: float, norm_bits: int) -> Model:
+def _with_scalars(model: AnyModel, x: FloatMatrix, gain_bits: int, gain_power: float, norm_bits: int) -> AnyModel:
     """Choose what the codes of gains and norms mean, for rows like ``x``."""
     probe = x[: 1 << 14]
-    hats = model.norms(model.codec.decode(model.encode(probe)))
+    hats = model.plain_lengths(model.plain_codes(probe))
     lengths: npt.NDArray[np.float64] = np.sqrt(np.square(probe, dtype=np.float64).sum(axis=1))
     gain = Gain.fit(lengths, hats, gain_bits, gain_power) if gain_bits else NO_GAIN
     if gain_bits:

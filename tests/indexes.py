@@ -13,12 +13,14 @@ from conftest import low_rank_vectors
 from lplr_index import IndexLPLR
 from lplr_index.arrays import as_rows
 from lplr_index.auto import Recipe
+from lplr_index.coarse import Coarse
 from lplr_index.gains import Gain
+from lplr_index.ivf import IndexIVFLPLR
 from lplr_index.metric import METRICS, worst_distance
 from lplr_index.model import Model
 from lplr_index.norms import Norm
 from lplr_index.settings import Settings
-from lplr_index.training import train_auto
+from lplr_index.training import RESIDUAL, train_auto, train_lists
 from staged import StagedCodec
 
 D_SMALL = 48
@@ -89,6 +91,22 @@ def filled(metric="cosine", kind="auto-2", n=200, ids=None):
     else:
         index.add_with_ids(rows(n), ids)
     return index
+
+
+def in_lists(metric="cosine", n=0, nlist=12, bits=2.0, recipe=RESIDUAL):
+    """Return an index in lists, whose centroids are rows, with the first ``n`` rows of ``rows(n)``."""
+    model, settings = _in_lists(metric, nlist, bits, recipe)
+    index = IndexIVFLPLR.of_lists(settings, model, None, nlist, 3)
+    if n:
+        index.add(rows(n))
+    return index
+
+
+@cache
+def _in_lists(metric, nlist, bits, recipe):
+    settings = IndexLPLR(D_SMALL, bits, metric).settings
+    x = as_rows(training_rows(), D_SMALL, cosine=metric == "cosine")[0]
+    return train_lists(x, settings, Coarse(x[:nlist].copy(), metric), recipe), settings
 
 
 def training_rows():

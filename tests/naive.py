@@ -344,6 +344,11 @@ def scan(codes, layout, levels, queries, ids, allowed, k):
 
 def rows_of(index):
     """Return the bytes of all rows of an index, (ntotal, code_size), in the order they are held."""
+    if hasattr(index, "nlist"):
+        rows = np.zeros((index.ntotal, index.code_size), np.uint8)
+        for run in index.rows.runs:
+            rows[run.rows] = unweave(run.blocks, index.model.codec.nibbles, index.model.form.singles)[: len(run.rows)]
+        return rows
     blocks = np.concatenate([np.empty((0, BLOCK * index.code_size), np.uint8), *index.rows.store.whole()])
     return unweave(blocks, index.model.codec.nibbles, index.model.form.singles)[: index.ntotal]
 
@@ -358,6 +363,8 @@ def reconstruct(index):
     else:
         L = codec.decode(codes[:, : half + codec.stages]).astype(float)
     x_hat = model.mu + (L if model.R is None else L @ model.R.astype(float))
+    if hasattr(index, "nlist"):
+        x_hat += model.coarse.centroids[lists_of(index)]
     if gain.bits:
         numbers = codes[:, half - 1] >> 4 if gain.bits == 4 else codes[:, half + codec.stages]
         x_hat *= np.where(numbers == 0, 0, gain.least + gain.step * numbers)[:, None]
@@ -365,6 +372,25 @@ def reconstruct(index):
     if norm.bits == 16:
         return x_hat, codes[:, -2:].copy().view("<f2")[:, 0].astype(float) * norm.unit + norm.unit
     return x_hat, byte_lengths(norm)[codes[:, -1]] ** 2 if norm.bits else None
+
+
+def lists_of(index):
+    """Return the list (ntotal,) of each row: the one in whose range of places it lies."""
+    lists = np.full(index.ntotal, -1)
+    for run in index.rows.runs:
+        for number, (start, stop) in enumerate(pairwise(run.starts)):
+            lists[run.rows[start:stop]] = number
+    return lists
+
+
+def nearest_lists(centroids, xq, metric, nprobe):
+    """Return the lists (nq, nprobe) nearest to queries, or under inner product those of the largest products."""
+    xq, centroids = np.asarray(xq, float), centroids.astype(float)
+    if metric == "cosine":
+        xq = xq / np.linalg.norm(xq, axis=1, keepdims=True)
+        centroids = centroids / np.linalg.norm(centroids, axis=1, keepdims=True)
+    cost = np.square(xq[:, None] - centroids).sum(axis=2) if metric == "l2" else -xq @ centroids.T
+    return np.argsort(cost, axis=1, kind="stable")[:, :nprobe]
 
 
 def byte_lengths(norm):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from commands import run
+from indexes import filled, in_lists, queries
 from lplr_index import IndexLPLR, IndexRefineLPLR, open_vectors, write_index, write_vectors
 from lplr_index.cli import cluster
 from lplr_index.cli.results import FORMATS, write_results
@@ -260,3 +261,22 @@ def test_what_a_cluster_cannot_do_is_refused(index, capsys, monkeypatch, options
     monkeypatch.setattr(cluster, "RayMachines", Here)
 
     assert words in run(capsys, "search", "x.lplr", "q.npy", *options).complaint
+
+
+def test_lists(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    index = in_lists(n=60)
+    write_index(index, "lists.lplr")
+    write_index(filled(n=5), "x.lplr")
+    write_vectors("q.npy", queries(4))
+
+    done = run(capsys, "search", "lists.lplr", "q.npy", "-k", 7, "-o", "o.npz", "--nprobe", 12)
+    assert done.status == 0
+    for actual, each in zip(read_back("o.npz"), index.search(queries(4), 7, nprobe=12), strict=True):
+        np.testing.assert_array_equal(actual, each)
+    assert run(capsys, "search", "x.lplr", "q.npy", "--nprobe", 2).complaint == (
+        "expected --nprobe only for an index in lists, which x.lplr is not"
+    )
+    said = run(capsys, "info", "lists.lplr").out
+    assert "lists         12, of which a search looks at 3" in said
+    assert f"bytes a row   {index.code_size + 1}, 1 of them the number of its list" in said

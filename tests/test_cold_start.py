@@ -55,7 +55,14 @@ index.train(x)
 index.add(x)
 index.search(x[:3], 5)
 from lplr_index.auto import Recipe
-from lplr_index.training import train_auto
+from lplr_index.coarse import Coarse
+from lplr_index.training import train_auto, train_lists
+
+asked = lplr_index.IndexLPLR(16, 4.0, "l2").settings
+lists = train_lists(x, asked, Coarse(x[:3].copy(), "l2"), Recipe(stages=1, rounds=1))
+index = lplr_index.IndexIVFLPLR.of_lists(asked, lists, None, 3, 3)
+index.add(x)
+index.search(x[:3], 5)
 
 train_auto(x, 8, l2=False, seed=0, recipe=Recipe(stages=1, rounds=1))
 for nbits_Q in (2, 3):

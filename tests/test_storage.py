@@ -563,10 +563,10 @@ def test_a_file_with_something_behind_it(tmp_path, more):
     refuses(example() + more, tmp_path, HeaderError, "bytes after the header, got .*: something was appended")
 
 
-@pytest.mark.parametrize("version", [0, 4, 2**32 - 1])
+@pytest.mark.parametrize("version", [0, 5, 2**32 - 1])
 def test_another_version(tmp_path, version):
     header, parts = take_apart(example())
-    message = f"expected format version 1 to 3, got {version}"
+    message = f"expected format version 1 to 4, got {version}"
     refuses(put_together(header, parts, version=version), tmp_path, VersionError, message)
 
 

@@ -45,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--factory",
         metavar="TEXT",
-        help="instead of --bits and --method: LPLR1.0, LPLR64x4, NQ4, ...; LPLR1.0,RFlat reranks by EMB itself",
+        help="instead of --bits and --method: LPLR1.0, IVF4096,LPLR1.0, NQ4, ...; LPLR1.0,RFlat reranks by EMB itself",
     )
     add_metric(parser)
     parser.add_argument("--method", choices=METHODS, help="how rows are coded (auto)")

@@ -20,6 +20,7 @@ from lplr_index.errors import InputError
 from lplr_index.evaluation import Breakdown, break_down, render_breakdown
 from lplr_index.evaluation.breakdown import MOST_QUERIES, MOST_ROWS
 from lplr_index.index import IndexLPLR
+from lplr_index.ivf import IndexIVFLPLR
 from lplr_index.originals import spread_rows
 from lplr_index.refine import AnyIndex, IndexRefineLPLR
 from lplr_index.storage import read_index
@@ -85,7 +86,8 @@ def describe(index: AnyIndex, path: str) -> dict[str, Any]:
     """Return what there is to know of an index that lies in the file ``path``, ready for JSON."""
     base = index.base_index if isinstance(index, IndexRefineLPLR) else index
     own_ids = len(index.rows.ids.stored) > 0
-    row_bytes = index.code_size + (ID_BYTES if own_ids else 0)
+    list_bytes = base.sa_code_size() - base.code_size  # which only rows in lists have
+    row_bytes = index.code_size + list_bytes + (ID_BYTES if own_ids else 0)
     file_bytes = Path(path).stat().st_size
     float32_bytes = 4 * index.d * index.ntotal
     return {
@@ -100,6 +102,7 @@ def describe(index: AnyIndex, path: str) -> dict[str, Any]:
         "bits": index.bits,
         "code_bytes": index.code_size,
         "id_bytes": ID_BYTES if own_ids else 0,
+        "list_bytes": list_bytes,
         "row_bytes": row_bytes,
         "fixed_bytes": file_bytes - row_bytes * index.ntotal,
         "file_bytes": file_bytes,
@@ -109,6 +112,8 @@ def describe(index: AnyIndex, path: str) -> dict[str, Any]:
         "columns_by_bits": _columns_by_bits(base),
         "centroid_bytes": base.model.codec.stages if base.is_trained else 0,
         "gain_bits": base.model.gain.bits if base.is_trained else 0,
+        "lists": base.nlist if isinstance(base, IndexIVFLPLR) else 0,
+        "nprobe": base.nprobe if isinstance(base, IndexIVFLPLR) else 0,
         "seed": base.settings.seed,
         "training": base.model.digest if base.is_trained else None,
         "refine": repr(index.refine) if isinstance(index, IndexRefineLPLR) else None,
@@ -136,6 +141,12 @@ def _columns_by_bits(index: IndexLPLR) -> dict[str, int]:
     return {f"{each:.3g}": int(count) for each, count in zip(bits[::-1], columns[::-1], strict=True)}
 
 
+def _beside(facts: dict[str, Any]) -> list[str]:
+    """Return what of a row's bytes is not its code."""
+    parts = {"its id": facts["id_bytes"], "the number of its list": facts["list_bytes"]}
+    return [f"{size} of them {what}" for what, size in parts.items() if size]
+
+
 def _table(facts: dict[str, Any]) -> list[str]:
     columns = [f"{count} with {bits}" for bits, count in facts["columns_by_bits"].items()]
     lines = {
@@ -145,13 +156,14 @@ def _table(facts: dict[str, Any]) -> list[str]:
         "metric": facts["metric"],
         "method": facts["method"] if facts["trained"] else f"{facts['method']}, not trained",
         "bits": f"{facts['bits']:.2f} a coordinate",
-        "bytes a row": f"{facts['row_bytes']}" + (f", {facts['id_bytes']} of them its id" if facts["id_bytes"] else ""),
+        "bytes a row": ", ".join([f"{facts['row_bytes']}", *_beside(facts)]),
         "other bytes": f"{facts['fixed_bytes']:,}, which do not grow with rows",
         "file bytes": f"{facts['file_bytes']:,}",
         "compression": f"{facts['compression']:.1f} times against float32, {facts['row_compression']:.1f} rows alone",
         "columns": f"{', '.join(columns)} bits" if columns else "none",
         "centroids": f"{facts['centroid_bytes']} bytes a row",
         "gain": f"{facts['gain_bits']} bits a row",
+        "lists": f"{facts['lists']:,}, of which a search looks at {facts['nprobe']}" if facts["lists"] else "none",
         "seed": f"{facts['seed']}",
         "training": facts["training"] or "none",
         "refine": facts["refine"] or "no second stage",

@@ -28,6 +28,7 @@ from lplr_index.cli.results import check_results, write_results
 from lplr_index.cluster import ClusterStore
 from lplr_index.errors import InputError
 from lplr_index.index import IndexLPLR
+from lplr_index.ivf import IndexIVFLPLR
 from lplr_index.refine import AnyIndex, IndexRefineLPLR
 from lplr_index.storage import read_index
 from lplr_index.store import Store, is_store, open_store
@@ -47,6 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("queries", metavar="QUERIES", help="the queries: a file, a folder, or a pattern in quotes")
     add_k(parser)
     parser.add_argument("--k-factor", type=float, help="candidates per neighbour, for an index with a second stage")
+    parser.add_argument("--nprobe", type=int, metavar="N", help="lists to look at, for an index in lists")
     parser.add_argument(
         "--shortlist",
         type=int,
@@ -102,7 +104,7 @@ def _opened(
         index = open_store(options.index, read_only=True) if is_store(options.index) else read_index(options.index)
         yield index, {"threads": threads, **_adjust(index, options)}
         return
-    for name in ("k_factor", "shortlist"):
+    for name in ("k_factor", "nprobe", "shortlist"):
         if getattr(options, name) is not None:
             raise InputError(f"expected --{name.replace('_', '-')} or --ray, got both")
     progress("joining the cluster", 0, 0)
@@ -117,9 +119,14 @@ def _adjust(index: AnyIndex | Store, options: argparse.Namespace) -> dict[str, A
         if not isinstance(index, IndexRefineLPLR):
             raise InputError(f"expected --k-factor only for an index with a second stage, which {options.index} lacks")
         index.k_factor = options.k_factor
+    if options.nprobe is not None:
+        base = index.base_index if isinstance(index, IndexRefineLPLR) else index
+        if not isinstance(base, IndexIVFLPLR):
+            raise InputError(f"expected --nprobe only for an index in lists, which {options.index} is not")
+        base.nprobe = options.nprobe
     if options.shortlist is None:
         return {}
-    if not isinstance(index, IndexLPLR):
+    if not isinstance(index, IndexLPLR | IndexIVFLPLR):
         has = "a second stage" if isinstance(index, IndexRefineLPLR) else "segments"
         raise InputError(f"expected --shortlist only for an index without {has}, which {options.index} has")
     return {"shortlist": as_integer(options.shortlist, "shortlist", least=1)}

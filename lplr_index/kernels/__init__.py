@@ -93,6 +93,18 @@ def finish_kernel() -> Any:
     return scan.make_finish()
 
 
+@cache
+def _scan_lists(level: str) -> Any:
+    from lplr_index.kernels import lists, vectors
+
+    return lists.make_scan_lists(getattr(vectors, level.upper()))
+
+
+def scan_lists_kernel() -> Any:
+    """The compiled scan of lists (``lists.make_scan_lists``) for the instruction set in use."""
+    return _scan_lists(simd_level())
+
+
 def cache_folder() -> str:
     """The folder that numba keeps compiled kernels in."""
     from lplr_index.kernels import linear
@@ -117,4 +129,8 @@ def cached_kernels() -> Iterator[Any]:
             yield kernel
 
 
-_MADE = (scan_kernel, finish_kernel)  # kernels that no file holds, because they are made for an instruction set
+_MADE = (
+    scan_kernel,
+    finish_kernel,
+    scan_lists_kernel,
+)  # kernels that no file holds, because they are made for an instruction set

@@ -142,3 +142,27 @@ def multiply(x: Any, packed: Any, deep: Any, unit: Any, m: int, out: Any) -> Non
                 _panel_product(1, x, row, flat, start, deep[p], unit, tile, 0, WIDTH)
                 for c in range(m - column):
                     out[row, column + c] = tile[c]
+
+
+@njit(nogil=True, cache=True)
+def some_products(x: Any, matrix: Any, chosen: Any, out: Any) -> None:
+    """``out`` (n, some) = the products of rows x (n, d) with those rows of the matrix (m, d) that are ``chosen``.
+
+    Float32, C-contiguous; ``chosen`` (n, some) int64. Each is WIDTH running sums, added one after the other.
+    """
+    n, d = x.shape
+    whole = d // WIDTH * WIDTH
+    sums = np.empty(WIDTH, np.float32)
+    for i in range(n):
+        for p in range(chosen.shape[1]):
+            row = chosen[i, p]
+            sums[:] = np.float32(0)
+            for start in range(0, whole, WIDTH):
+                for j in range(WIDTH):
+                    sums[j] += x[i, start + j] * matrix[row, start + j]
+            total = np.float32(0)
+            for j in range(WIDTH):
+                total += sums[j]
+            for j in range(whole, d):
+                total += x[i, j] * matrix[row, j]
+            out[i, p] = total

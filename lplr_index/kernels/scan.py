@@ -43,7 +43,7 @@ STAMP = int.from_bytes(hashlib.sha256(b"".join(file.read_bytes() for file in _SO
 
 
 @intrinsic
-def _lowest_bit(typingctx: Any, mask: Any) -> Any:
+def lowest_bit(typingctx: Any, mask: Any) -> Any:
     """The number of the lowest set bit of a non-zero uint32."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -103,7 +103,7 @@ def _exact_keys(
 
 
 @njit(nogil=True)
-def _raise_threshold(layout: Layout, queries: Queries, q: int, least: float) -> None:
+def raise_threshold(layout: Layout, queries: Queries, q: int, least: float) -> None:
     """Let rows pass whose bound reaches ``least``, and few others: of one more deficit, which float32 may lose."""
     queries.affine[q, 2] = least
     step, best = -np.float64(queries.affine[q, 0]), np.float64(queries.affine[q, 1])
@@ -123,7 +123,7 @@ def _raise_threshold(layout: Layout, queries: Queries, q: int, least: float) -> 
 
 
 @njit(nogil=True)
-def _least(worst: float, queries: Queries, q: int) -> Any:
+def least_bound(worst: float, queries: Queries, q: int) -> Any:
     """What the bound of a row reaches whose exact key is ``worst``, roundings aside."""
     return worst + queries.norm[q] - queries.slack[q] - 1e-6 * abs(worst)
 
@@ -135,9 +135,9 @@ def _share(shared: Any, keys: Any, layout: Layout, queries: Queries, q: int, est
     if shared[q] > worst:
         least = np.float64(shared[q])
         if not estimate:
-            least = _least(least, queries, q)
+            least = least_bound(least, queries, q)
         if least > queries.affine[q, 2]:
-            _raise_threshold(layout, queries, q, least)
+            raise_threshold(layout, queries, q, least)
     elif worst > shared[q]:
         shared[q] = worst
 
@@ -153,7 +153,7 @@ def _estimated_keys(
 
 
 @njit(nogil=True)
-def _settle(
+def settle(
     rows: Any, deficits: Any, blocks: Any, row0: int, layout: Layout, levels: Levels, queries: Queries, q: int,
     ids: Any, best: Any, found: Any, counts: Any, k: int, estimate: Any, radius: float,
 ) -> None:  # fmt: skip
@@ -180,7 +180,7 @@ def _settle(
             counts[q] += 1
     if radius == -np.inf and best[q, 0] > -np.inf:
         worst = np.float64(best[q, 0])
-        _raise_threshold(layout, queries, q, worst if estimate else _least(worst, queries, q))
+        raise_threshold(layout, queries, q, worst if estimate else least_bound(worst, queries, q))
 
 
 @njit(nogil=True)
@@ -220,7 +220,7 @@ def make_scan(simd: int) -> Any:
         nq, last = queries.base.shape[0], (rows + BLOCK - 1) // BLOCK
         ranging, estimate = radius > -np.inf, segments.ends[-1] < layout.nibbles
         if ranging:
-            _raise_threshold(layout, queries, 0, _least(radius, queries, 0))
+            raise_threshold(layout, queries, 0, least_bound(radius, queries, 0))
         for start in range(first, last, SEGMENT):
             stop = min(start + SEGMENT, last)
             q = 0
@@ -248,20 +248,20 @@ def make_scan(simd: int) -> Any:
                     for t in range(tile):
                         mask = np.uint32(masks[t] & live)
                         while mask != 0:
-                            row = _lowest_bit(mask)
+                            row = lowest_bit(mask)
                             mask = np.uint32(mask & (mask - np.uint32(1)))
                             held[t, holds[t]] = block * BLOCK + row
                             deficits[t, holds[t]] = sums[t * BLOCK + place(row)]
                             holds[t] += 1
                         if holds[t] >= BLOCK or (ranging and holds[t]):
-                            _settle(
+                            settle(
                                 held[t, : holds[t]], deficits[t, : holds[t]], blocks, row0, layout, levels, queries,
                                 q + t, ids, keys, found, counts, k, estimate, radius,
                             )  # fmt: skip
                             holds[t] = 0
                 for t in range(tile):
                     if holds[t]:
-                        _settle(
+                        settle(
                             held[t, : holds[t]], deficits[t, : holds[t]], blocks, row0, layout, levels, queries, q + t,
                             ids, keys, found, counts, k, estimate, radius,
                         )  # fmt: skip
@@ -289,7 +289,7 @@ def make_finish() -> Any:
         nothing, estimate = np.empty(0, np.uint16), False
         for q in range(rows.shape[0]):
             mine = rows[q, np.searchsorted(rows[q], row0) : np.searchsorted(rows[q], row0 + count)] - row0
-            _settle(
+            settle(
                 mine, nothing, blocks, row0, layout, levels, queries, q, ids, keys, found, counts, k, estimate, -np.inf
             )
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numba import njit
 
+SOME = 32  # columns that are turned away at once
 HEAP_MOST = 32  # beyond, moving entries in a heap costs more than finding the k best of 2 k now and then
 
 
@@ -44,7 +46,7 @@ def _swap(keys: Any, ids: Any, i: int, j: int) -> None:
 
 
 @njit(nogil=True)
-def _keep(keys: Any, ids: Any, size: int, k: int) -> None:
+def keep(keys: Any, ids: Any, size: int, k: int) -> None:
     """Bring the k best of the first ``size`` entries to the front, the worst of them first of all (quickselect)."""
     low, high = 0, size - 1
     while low < high:
@@ -91,7 +93,7 @@ def offer(keys: Any, ids: Any, counts: Any, q: int, k: int, key: Any, number: in
     counts[q] += 1
     if counts[q] < room:
         return False
-    _keep(keys[q], ids[q], room, k)
+    keep(keys[q], ids[q], room, k)
     counts[q] = k
     return True
 
@@ -104,15 +106,70 @@ def merge(keys: Any, ids: Any, counts: Any, k: int, more_keys: Any, more_ids: An
             offer(keys, ids, counts, q, k, more_keys[q, i], more_ids[q, i])
 
 
+@njit(nogil=True)
+def _rank_one(keys: Any, ids: Any, count: int, k: int, best_keys: Any, best_ids: Any) -> None:
+    """Write the k best of ``count`` entries (room,) to (k,), best first."""
+    if count > k:
+        keep(keys, ids, count, k)
+    for start in range(k // 2 - 1, -1, -1):
+        _sift_down(keys, ids, start, k)
+    for at in range(k - 1, -1, -1):
+        best_keys[at], best_ids[at] = keys[0], ids[0]
+        keys[0], ids[0] = keys[at], ids[at]
+        _sift_down(keys, ids, 0, at)
+
+
 @njit(nogil=True, cache=True)
 def rank(keys: Any, ids: Any, counts: Any, k: int, best_keys: Any, best_ids: Any) -> None:
     """Write the k best of each query's entries (nq, room) to (nq, k), best first; the entries lose their order."""
     for q in range(keys.shape[0]):
-        if counts[q] > k:
-            _keep(keys[q], ids[q], counts[q], k)
-        for start in range(k // 2 - 1, -1, -1):
-            _sift_down(keys[q], ids[q], start, k)
-        for at in range(k - 1, -1, -1):
-            best_keys[q, at], best_ids[q, at] = keys[q, 0], ids[q, 0]
-            keys[q, 0], ids[q, 0] = keys[q, at], ids[q, at]
-            _sift_down(keys[q], ids[q], 0, at)
+        _rank_one(keys[q], ids[q], counts[q], k, best_keys[q], best_ids[q])
+
+
+@njit(nogil=True)
+def _threshold(values: Any, k: int, most: Any, places: Any) -> Any:
+    """A number that k of ``values`` (n,) reach, and few others: the k-th of the largest of each of 4 k groups.
+
+    ``most`` and ``places`` (n,) are overwritten.
+    """
+    n, groups = values.shape[0], 4 * k
+    if groups > n:
+        return np.float32(-np.inf)
+    for j in range(groups):
+        most[j], places[j] = values[j], j
+    for start in range(groups, n - groups + 1, groups):
+        for j in range(groups):
+            most[j] = max(most[j], values[start + j])
+    keep(most, places, groups, k)
+    return most[0]
+
+
+@njit(nogil=True, cache=True)
+def best_of(scores: Any, scales: Any, offsets: Any, columns: Any, best: Any) -> None:
+    """Write to ``best`` (nq, k) int64 the columns of largest ``scores * scales - offsets``, the largest first.
+
+    Score i (nq, n) of query q is of column ``columns[q, i]`` int64, or i where there are none; ``scales`` and
+    ``offsets`` (all columns,) are float32. Of equal ones the lower column comes first.
+    """
+    k, n, named = best.shape[1], scores.shape[1], columns.shape[1] > 0
+    values, keys, ids = np.empty(n, np.float32), np.empty(n, np.float32), np.empty(n, np.int64)
+    ordered = np.empty(k, np.float32)
+    for q in range(scores.shape[0]):
+        if named:
+            for i in range(n):
+                column = columns[q, i]
+                values[i] = scores[q, i] * scales[column] - offsets[column]
+        else:
+            for i in range(n):
+                values[i] = scores[q, i] * scales[i] - offsets[i]
+        worst, count = _threshold(values, k, keys, ids), 0
+        for start in range(0, n, SOME):
+            stop, some = min(start + SOME, n), False
+            for i in range(start, stop):
+                some |= values[i] >= worst
+            if some:
+                for i in range(start, stop):
+                    if values[i] >= worst:
+                        keys[count], ids[count] = values[i], columns[q, i] if named else i
+                        count += 1
+        _rank_one(keys, ids, count, k, ordered, best[q])

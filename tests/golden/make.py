@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lplr_index import IndexLPLR, IndexRefineLPLR, write_index
+from lplr_index import IndexIVFLPLR, IndexLPLR, IndexRefineLPLR, write_index
 from lplr_index.arrays import as_rows
 from lplr_index.auto import Recipe
-from lplr_index.training import train_auto
+from lplr_index.coarse import Coarse
+from lplr_index.training import train_auto, train_lists
 
 D = 16
 
@@ -41,9 +42,14 @@ def indexes():
         "residuals-cosine": IndexRefineLPLR(IndexLPLR(D, 2.0, "cosine"), refine_bits=2.0),
         "lplr-l2": IndexLPLR(D, 2.0, "l2", "lplr"),
         "untrained": IndexLPLR(D, 3.0, "l2"),
+        "lists-cosine": in_lists("cosine", Recipe(stages=0)),
+        "lists-l2-ids": in_lists("l2", Recipe(stages=1, norm_bits=8)),
+        "lists-many-ip": in_lists("ip", Recipe(stages=0, gain_bits=8), nlist=300),
+        "lists-untrained": IndexIVFLPLR(D, 3.0, "l2", nlist=7, nprobe=2),
+        "lists-residuals": IndexRefineLPLR(IndexIVFLPLR(D, 2.0, nlist=9), refine_bits=2.0),
     }
     for name, index in made.items():
-        if name == "untrained":
+        if name.endswith("untrained"):
             continue
         if not index.is_trained:
             index.train(vectors(500, 1))
@@ -61,6 +67,15 @@ def with_recipe(metric, recipe):
     x = as_rows(vectors(500, 1), D, cosine=metric == "cosine")[0]
     model = train_auto(x, settings.code_size, l2=metric == "l2", seed=0, recipe=recipe)
     return IndexLPLR.restored(settings, model, None)
+
+
+def in_lists(metric, recipe, nlist=9):
+    """Return an index in lists around some rows."""
+    settings = IndexLPLR(D, 5.0, metric).settings
+    x = as_rows(vectors(500, 1), D, cosine=metric == "cosine")[0]
+    basis = np.eye(D, 5, dtype=np.float32) if nlist > 99 else None
+    coarse = Coarse(x[:nlist].copy(), metric, basis)
+    return IndexIVFLPLR.of_lists(settings, train_lists(x, settings, coarse, recipe), None, nlist, 4)
 
 
 def main(version):

@@ -1,0 +1,51 @@
+"""The scan of lists beside its definition: the same rows from every instruction set, whatever blocks lists share."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import naive
+from indexes import in_lists, queries
+from lplr_index import kernels, probing
+from lplr_index.kernels import lists as module
+from lplr_index.kernels import vectors
+from lplr_index.metric import METRICS
+from lplr_index.scanning import Best, levels, no_filter, where_of
+
+
+@pytest.mark.parametrize("level", kernels.host_levels())
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_scan_of_lists(metric, level):
+    index, k = in_lists(metric, 331), 9
+    model, (run,) = index.model, index.rows.runs
+    xq = queries() / np.linalg.norm(queries(), axis=1, keepdims=True)
+    ready, lists, products, lengths = probing.ready(model, xq, 5)
+    best, where = Best.none(len(xq), k), where_of(model, model.codec.nibbles)
+    base, bound = ready.base.copy(), ready.affine[:, 1].copy()
+    arguments = lists, products, lengths, index.rows.reach, no_filter(), run.rows
+
+    module.make_scan_lists(getattr(vectors, level.upper()))(
+        run.blocks.reshape(-1), run.starts, *where, ready, *arguments, *best, k, -np.inf
+    )
+
+    np.testing.assert_array_equal(ready.base, base)
+    np.testing.assert_array_equal(ready.affine[:, 1], bound)
+    keys, found = best.ranked(k)
+    codes, where_rows = naive.rows_of(index), naive.lists_of(index)
+    for q in range(len(xq)):
+        scored = {}
+        for number, product in zip(lists[q], products[q], strict=True):
+            mine = np.flatnonzero(where_rows == number)
+            moved = ready._replace(base=base + np.float64(product))
+            some = naive.exact_key(codes[mine], where[0], levels(model), moved, q)
+            scored |= dict(zip(mine.tolist(), some.tolist(), strict=True))
+        expected, ids = naive.best(np.array(list(scored.values())), np.array(list(scored)), k)
+        assert found[q].tolist() == ids.tolist()
+        np.testing.assert_array_equal(keys[q], expected.astype(np.float32))
+
+
+def test_it_is_made_once_for_an_instruction_set(monkeypatch):
+    monkeypatch.setenv("LPLR_INDEX_SIMD", "portable")
+
+    assert kernels.scan_lists_kernel() is kernels.scan_lists_kernel()
