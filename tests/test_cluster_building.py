@@ -201,7 +201,8 @@ def test_what_cannot_be_built_is_refused_before_anything_is_read(x, vectors, tmp
     monkeypatch.setattr(Source, "open", None)
     cases = [
         (IndexLPLR(47), {}, InputError, "to have 47 columns"),
-        (index_factory(48, "LPLR1.0,Refine(LPLR2.0)"), {}, InputError, "without a second stage"),
+        (index_factory(48, "LPLR1.0,Refine(LPLR2.0)"), {}, InputError, "without a second stage or lists"),
+        (index_factory(48, "IVF4,LPLR1.0"), {}, InputError, "without a second stage or lists"),
         (full, {}, InputError, "empty index to build a store, got one that holds 1000 rows"),
         (IndexLPLR(48), {"ids": [1, 2]}, InputError, "expected 1000 ids"),
         (IndexLPLR(48), {"train_rows": 0}, InputError, "train_rows"),

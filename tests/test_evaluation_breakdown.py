@@ -9,7 +9,7 @@ import pytest
 
 import naive
 from conftest import low_rank_vectors
-from indexes import D_SMALL, EVERY_KIND, filled, queries, rows, trained
+from indexes import D_SMALL, EVERY_KIND, filled, in_lists, queries, rows, trained
 from lplr_index import IndexLPLR
 from lplr_index.arrays import as_rows
 from lplr_index.errors import InputError, NotTrainedError
@@ -217,5 +217,7 @@ def test_bad_arguments(x, more, words):
 def test_bad_indexes():
     with pytest.raises(InputError, match="expected at least two rows to compare, got 0"):
         break_down(trained(), rows(0), queries(NQ))
+    with pytest.raises(InputError, match="expected an index without lists"):
+        break_down(in_lists(n=N), rows(N), queries(NQ))
     with pytest.raises(NotTrainedError):
         break_down(IndexLPLR(D_SMALL), rows(0), queries(NQ))

@@ -72,3 +72,29 @@ def test_the_page_is_what_the_results_say(ivf):
         said = re.search(rf"<!-- {part} -->\n(.*?)\n<!-- /{part} -->", page, re.DOTALL)
         assert said is not None
         assert said[1] == text
+
+
+def test_the_page_says_what_codes_and_lists_came_to(scripts):
+    script, pages = importlib.import_module("ivf_codes"), importlib.import_module("pages")
+    page = script.PAGE.read_text("utf-8")
+
+    found = json.loads(script.RESULTS.read_text("utf-8"))
+    assert pages.fill(page, script.parts(found), "ivf.md") == page, (
+        "run `python benchmarks/ivf_codes.py --again --write`"
+    )
+    assert {each["bytes"] for each in found if "code" in each} == {48, 96}
+
+
+def test_codes_and_lists_are_measured(scripts, tmp_path, monkeypatch):
+    script = importlib.import_module("ivf_codes")
+    monkeypatch.setattr(script, "HALF", 600)
+    monkeypatch.setattr(script, "LISTS", 8)
+    monkeypatch.setattr(script, "BITS", (1.0,))
+
+    found = script.work(tmp_path)
+
+    assert [each["code"] for each in found if "code" in each] == ["the row itself", "its residual"]
+    assert all(0.5 < each["recall10"] < 1 for each in found if "code" in each)
+    shares = {(each["lists"], each["nprobe"]): each["share"] for each in found if "lists" in each}
+    assert shares["by angle", 8] == 1
+    assert shares["by angle", 2] < shares["by angle", 4] < 1

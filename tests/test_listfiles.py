@@ -130,7 +130,7 @@ def test_lies_in_the_header(said):
         deserialize_index(put_together(header, parts, version=4))
 
 
-@pytest.mark.parametrize("name", LIST_DTYPES)
+@pytest.mark.parametrize("name", sorted({*LIST_DTYPES} - {"list_basis"}))  # which not every index has
 def test_sections_that_are_missing_or_too_many(name):
     header, parts = take_apart(bytes(serialize_index(example())))
     some = [each for each in header["sections"] if each["name"] != name]

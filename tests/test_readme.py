@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lplr_index import IndexLPLR
+from lplr_index import IndexLPLR, open_store
 from lplr_index.data import newsgroups
 
 ROOT = Path(__file__).parents[1]
@@ -19,7 +19,8 @@ PAGES = [ROOT / "README.md", ROOT / "FORMAT.md", ROOT / "CONTRIBUTING.md", *sort
 def test_the_python_example_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len(blocks) == 1
+    assert len(blocks) == 2
+    assert blocks[1].count("\n") == 10
     names = {}
     exec(compile(blocks[0], "README.md", "exec"), names)
 
@@ -27,6 +28,11 @@ def test_the_python_example_runs(tmp_path, monkeypatch):
     assert names["index"].ntotal == 10_000
     assert names["index"].code_size == 48
     assert (tmp_path / "posts.lplr").is_file()
+
+    exec(compile(blocks[1], "README.md", "exec"), names)
+    assert "post 7" in set(names["I"].ravel())
+    with open_store(tmp_path / "posts") as store:
+        assert (store.ntotal, store.is_trained, store.verify()) == (9_999, True, [])
 
 
 def test_the_first_two_commands_do_all_the_set_up():

@@ -126,7 +126,7 @@ def _adjust(index: AnyIndex | Store, options: argparse.Namespace) -> dict[str, A
         base.nprobe = options.nprobe
     if options.shortlist is None:
         return {}
-    if not isinstance(index, IndexLPLR | IndexIVFLPLR):
+    if not isinstance(index, IndexLPLR):
         has = "a second stage" if isinstance(index, IndexRefineLPLR) else "segments"
         raise InputError(f"expected --shortlist only for an index without {has}, which {options.index} has")
     return {"shortlist": as_integer(options.shortlist, "shortlist", least=1)}

@@ -23,6 +23,7 @@ from lplr_index.cluster.publishing import Written, publish_store, write_rows
 from lplr_index.cluster.slices import SLICE_ROWS, Slice, Source, cut
 from lplr_index.errors import InputError
 from lplr_index.index import IndexLPLR
+from lplr_index.ivf import IndexIVFLPLR
 from lplr_index.refine import AnyIndex
 from lplr_index.storage import deserialize_index, serialize_index
 from lplr_index.store.manifest import Manifest
@@ -89,8 +90,10 @@ def build_store(
     ClusterError
         If workers failed more often than they are replaced; nothing of the folder stays.
     """
-    if not isinstance(index, IndexLPLR):
-        raise InputError("expected an index without a second stage to build a store, got one that reranks")
+    if not isinstance(index, IndexLPLR) or isinstance(index, IndexIVFLPLR):
+        raise InputError(
+            f"expected an index without a second stage or lists to build a store, got {type(index).__name__}"
+        )
     if index.ntotal:
         raise InputError(f"expected an empty index to build a store, got one that holds {index.ntotal} rows")
     numbers = check_rows(source, index, ids)

@@ -32,6 +32,7 @@ from lplr_index.errors import InputError
 from lplr_index.evaluation.groundtruth import GroundTruth
 from lplr_index.evaluation.metrics import recall_at_k
 from lplr_index.index import IndexLPLR
+from lplr_index.ivf import IndexIVFLPLR
 from lplr_index.metric import is_similarity
 from lplr_index.model import Model
 from lplr_index.originals import spread_rows
@@ -152,7 +153,8 @@ def break_down(
     Raises
     ------
     InputError
-        If shapes do not fit, ``x`` are other vectors than those of the index, or all scores of each query are the same.
+        If the index is in lists, shapes do not fit, ``x`` are other vectors than those of the index, or all scores of
+        each query are the same.
     NotTrainedError
         If the index is not trained.
 
@@ -160,6 +162,8 @@ def break_down(
     -----
     Memory is three matrices (nq, n) and two (n, d) of float64.
     """
+    if isinstance(index, IndexIVFLPLR):
+        raise InputError("expected an index without lists, whose errors can be told apart, got one in lists")
     _ = index.model  # or NotTrainedError
     held, vectors = _chosen(index, x, rows)
     asked = as_rows(xq, index.d, cosine=index.metric == "cosine", name="queries")[0]
