@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from lplr_index.errors import WriteError
+from lplr_index.errors import LPLRError, WriteError
 
 
 @contextlib.contextmanager
@@ -80,7 +80,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         check_new(target)  # an empty folder would be replaced
         temporary.rename(target)
         sync_folder(target.parent)
-    except WriteError:
+    except LPLRError:  # WriteError, or what the block has to say itself
         raise
     except OSError as err:
         raise WriteError(f"cannot write {path}: {err.strerror or err}") from err

@@ -55,7 +55,7 @@ def test_links_take_no_room(tmp_path):
 def test_where_it_cannot_be_written(tmp_path, monkeypatch):
     path = written(tmp_path / "s")
     with open_store(path) as store:
-        with pytest.raises(WriteError, match=r"cannot write .*: it is there already"):
+        with pytest.raises(WriteError, match=r"cannot write .*: expected a name that is free for a folder"):
             store.snapshot(path)
         with pytest.raises(WriteError, match=r"cannot write .*: there is no folder"):
             store.snapshot(tmp_path / "no" / "where")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from lplr_index.atomic import atomic_write, sync_folder
-from lplr_index.errors import LPLRError, WriteError
+from lplr_index.atomic import atomic_folder, atomic_write
 from lplr_index.store.contents import Contents
 from lplr_index.store.folder import naming, publish
 from lplr_index.store.journal import read_from
@@ -25,13 +23,8 @@ def take(folder: Path, contents: Contents, end: int, target: Path) -> None:
     MissingFileError
         If a file of the store is not there, or no longer.
     """
-    if target.exists() or not target.parent.is_dir():
-        why = "it is there already" if target.exists() else f"there is no folder {target.parent}"
-        raise WriteError(f"cannot write {target}: {why}")
-    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
     manifest = replace(contents.manifest, segments=tuple(each.entry for each in contents.held))
-    try:
-        temporary.mkdir()
+    with atomic_folder(target) as temporary:
         for name in manifest.names - {manifest.journal}:
             with naming(folder, name):
                 _link(folder / name, temporary / name)
@@ -40,14 +33,6 @@ def take(folder: Path, contents: Contents, end: int, target: Path) -> None:
         with atomic_write(temporary / manifest.journal) as stream:
             stream.write(journal)
         publish(temporary, manifest)
-        temporary.rename(target)
-        sync_folder(target.parent)
-    except LPLRError:
-        raise
-    except OSError as err:
-        raise WriteError(f"cannot write {target}: {err.strerror or err}") from err
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _link(source: Path, target: Path) -> None:
