@@ -67,6 +67,9 @@ index.search(x[:3], 5)
 train_auto(x, 8, l2=False, seed=0, recipe=Recipe(stages=1, rounds=1))
 for nbits_Q in (2, 3):
     lplr_index.factorize(x, "caldera", rank=0, nbits_Q=nbits_Q, turns=1)
+from lplr_index.projection import IntegerProjection
+
+IntegerProjection(x)(x[:3])
 with open(sys.argv[1], "wb") as stream:
     pickle.dump({name: kernel.signatures for name, kernel in cached().items()}, stream)
 """
