@@ -111,7 +111,7 @@ def test_layers_are_what_they_multiply_their_inputs_with(networks, torch):
     assert network.parameters == 4 * 27 + 4 * 9 + 5 * 16
     for name, each in zip(("0", "3"), (network.matrices[0], network.matrices[2]), strict=True):
         expected = float(outputs[name].double().square().sum())
-        assert np.square(each.A @ each.calibration.T).sum() == pytest.approx(expected, rel=1e-4)
+        assert np.square(each.A @ each.calibration.T).sum() == pytest.approx(expected, rel=1e-3)  # its root is damped
 
 
 @pytest.mark.torch
