@@ -14,10 +14,8 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
-def benchmark():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(BENCHMARKS)
-        yield importlib.import_module("caldera")
+def benchmark(scripts):
+    return importlib.import_module("caldera")
 
 
 @pytest.fixture(scope="module")

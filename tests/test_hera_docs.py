@@ -16,20 +16,13 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 FREE = "free"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _scripts():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(BENCHMARKS)
-        yield
-
-
 @pytest.fixture(scope="module")
-def script(_scripts):
+def script(scripts):
     return importlib.import_module("hera")
 
 
 @pytest.fixture(scope="module")
-def peers(_scripts):
+def peers(scripts):
     return importlib.import_module("hera_peers")
 
 

@@ -25,8 +25,8 @@ def scores_of(hits):
 
 
 def cos_sim(a, b):
-    """A function of the name of sentence-transformers'; it is never called."""
-    raise NotImplementedError
+    """A function of the name of sentence-transformers'; the name is all that is asked of it."""
+    pytest.fail(f"expected nobody to call this, got {a!r} and {b!r}")
 
 
 @pytest.fixture(scope="module")
