@@ -91,3 +91,20 @@ def test_minus_infinity_is_a_key_like_others():
     stream = np.full((1, 3), -np.inf, np.float32), np.array([[7, 3, 5]])
 
     assert ranked(offered(stream, 2, 2), 2)[1].tolist() == [[3, 5]]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 200), st.integers(1, 40), st.integers(1, 60), st.booleans())
+def test_the_best_columns(seed, n, k, distinct, named):
+    """More runs than are wanted, fewer, and runs that are not whole; of equal columns the lower one comes first."""
+    rng, k = np.random.default_rng(seed), min(k, n)
+    scores = rng.integers(0, distinct, (3, n)).astype(np.float32)
+    columns = np.stack([rng.permutation(n + 50)[:n] for _ in range(3)]) if named else np.empty((0, 0), np.int64)
+    scales, offsets = rng.integers(1, 3, n + 50).astype(np.float32), rng.integers(0, 4, n + 50).astype(np.float32)
+    best = np.full((3, k), -7)
+
+    topk.best_of(scores, scales, offsets, columns, best)
+
+    which = columns if named else np.tile(np.arange(n), (3, 1))
+    values = scores * scales[which] - offsets[which]
+    for q in range(3):
+        assert best[q].tolist() == which[q, np.lexsort((which[q], -values[q]))[:k]].tolist()

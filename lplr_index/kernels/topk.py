@@ -10,9 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 
 SOME = 32  # columns that are turned away at once
+_NUMBER = ir.IntType(32)
 HEAP_MOST = 32  # beyond, moving entries in a heap costs more than finding the k best of 2 k now and then
 
 
@@ -126,9 +129,33 @@ def rank(keys: Any, ids: Any, counts: Any, k: int, best_keys: Any, best_ids: Any
         _rank_one(keys[q], ids[q], counts[q], k, best_keys[q], best_ids[q])
 
 
+@intrinsic
+def _largest(typingctx: Any, values: Any, at: Any) -> Any:
+    """The largest of ``values[at : at + SOME]``, float32, none of them NaN."""
+
+    def generate(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        start = b.gep(context.make_array(signature.args[0])(context, b, args[0]).data, [args[1]])
+        most = b.load(b.bitcast(start, ir.VectorType(ir.FloatType(), SOME).as_pointer()))
+        most.align, count = 4, SOME
+        while count > 1:
+            count //= 2
+            low, high = (
+                b.shuffle_vector(
+                    most, most, ir.Constant(ir.VectorType(_NUMBER, count), list(range(first, first + count)))
+                )
+                for first in (0, count)
+            )
+            most = b.select(b.fcmp_ordered(">", low, high), low, high)
+        return b.extract_element(most, ir.Constant(_NUMBER, 0))
+
+    return types.float32(values, types.intp), generate
+
+
 @njit(nogil=True)
-def _threshold(values: Any, k: int, most: Any, places: Any) -> Any:
+def reached_by(values: Any, k: int, most: Any, places: Any) -> Any:
     """A number that k of ``values`` (n,) reach, and few others: the k-th of the largest of each of 4 k groups.
+
+    Minus infinity where there are not so many of them.
 
     ``most`` and ``places`` (n,) are overwritten.
     """
@@ -152,24 +179,32 @@ def best_of(scores: Any, scales: Any, offsets: Any, columns: Any, best: Any) -> 
     ``offsets`` (all columns,) are float32. Of equal ones the lower column comes first.
     """
     k, n, named = best.shape[1], scores.shape[1], columns.shape[1] > 0
-    values, keys, ids = np.empty(n, np.float32), np.empty(n, np.float32), np.empty(n, np.int64)
-    ordered = np.empty(k, np.float32)
+    some = (n + SOME - 1) // SOME
+    values, keys, ids = np.empty(some * SOME, np.float32), np.empty(n + 1, np.float32), np.empty(n + 1, np.int64)
+    values[n:] = -np.inf
+    most, ordered = np.empty(some, np.float32), np.empty(k, np.float32)
     for q in range(scores.shape[0]):
+        mine = scores[q]
         if named:
             for i in range(n):
                 column = columns[q, i]
-                values[i] = scores[q, i] * scales[column] - offsets[column]
+                values[i] = mine[i] * scales[column] - offsets[column]
         else:
             for i in range(n):
-                values[i] = scores[q, i] * scales[i] - offsets[i]
-        worst, count = _threshold(values, k, keys, ids), 0
-        for start in range(0, n, SOME):
-            stop, some = min(start + SOME, n), False
-            for i in range(start, stop):
-                some |= values[i] >= worst
-            if some:
-                for i in range(start, stop):
-                    if values[i] >= worst:
-                        keys[count], ids[count] = values[i], columns[q, i] if named else i
-                        count += 1
+                values[i] = mine[i] * scales[i] - offsets[i]
+        for s in range(some):
+            most[s] = _largest(values, s * SOME)
+        worst, count = np.float32(-np.inf), np.int64(0)
+        if some >= k:  # the k-th of the largest of each run, which k values reach
+            keys[:some], ids[:some] = most, np.arange(some)
+            keep(keys, ids, some, k)
+            worst = keys[0]
+        for s in range(some):
+            if most[s] >= worst:
+                for i in range(s * SOME, min(s * SOME + SOME, n)):
+                    keys[count], ids[count] = values[i], i
+                    count += np.int64(values[i] >= worst)
+        if named:
+            for i in range(count):
+                ids[i] = columns[q, ids[i]]
         _rank_one(keys, ids, count, k, ordered, best[q])
