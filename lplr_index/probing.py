@@ -18,7 +18,6 @@ from lplr_index.kernels import scan_lists_kernel
 from lplr_index.listmodel import ListModel
 from lplr_index.lists import Lists, Run
 from lplr_index.scanning import (
-    ROUNDING,
     Best,
     Filter,
     cut_queries,
@@ -52,11 +51,13 @@ def search(
     parts, best = _parts(held, mask), Best.none(len(xq), k)
 
     def rank(part: slice) -> None:
-        scan, (queries, *probes) = scan_lists_kernel(), ready(model, xq[part], nprobe)
+        scan, (queries, *probes), loose = scan_lists_kernel(), ready(model, xq[part], nprobe), looseness(model)
         where = where_of(model, model.codec.nibbles)
         for one, allowed, ids in parts:
             flat = one.blocks.reshape(-1)
-            scan(flat, one.starts, *where, queries, *probes, held.reach, allowed, ids, *best.of(part), k, -np.inf)
+            scan(
+                flat, one.starts, *where, queries, *probes, loose, held.reach, allowed, ids, *best.of(part), k, -np.inf
+            )
 
     run([partial(rank, part) for part in cut_queries(len(xq), threads)], threads)
     return best.ranked(k)
@@ -69,7 +70,7 @@ def range_search(
     parts, ids = _parts(held, mask, by_number=True), held.ids.all()
 
     def find(q: int) -> tuple[npt.NDArray[np.float32], IdArray]:
-        scan, (queries, lists, *others) = scan_lists_kernel(), ready(model, xq[q : q + 1], nprobe)
+        scan, (queries, lists, products) = scan_lists_kernel(), ready(model, xq[q : q + 1], nprobe)
         where = where_of(model, model.codec.nibbles)
         sizes = [int(np.diff(one.starts)[lists[0]].sum()) for one, _, _ in parts]
         keys, found = np.empty((1, sum(sizes)), np.float32), np.empty((1, sum(sizes)), np.int64)
@@ -77,8 +78,8 @@ def range_search(
         for one, allowed, numbers in parts:
             flat = one.blocks.reshape(-1)
             scan(
-                flat, one.starts, *where, queries, lists, *others, held.reach, allowed, numbers, keys, found, counts,
-                1, radius,
+                flat, one.starts, *where, queries, lists, products, looseness(model), held.reach, allowed, numbers,
+                keys, found, counts, 1, radius,
             )  # fmt: skip
         order = np.argsort(found[0, : counts[0]])
         return keys[0][order], ids[found[0][order]]
@@ -96,14 +97,14 @@ def _parts(held: Lists, mask: Mask | None, *, by_number: bool = False) -> Parts:
     return parts
 
 
-def ready(
-    model: ListModel, xq: FloatMatrix, nprobe: int
-) -> tuple[Queries, IdArray, FloatMatrix, npt.NDArray[np.float64]]:
-    """Queries xq (nq, d) for the scan, their lists (nq, nprobe), the products with centroids, and their lengths."""
+def ready(model: ListModel, xq: FloatMatrix, nprobe: int) -> tuple[Queries, IdArray, FloatMatrix]:
+    """Queries xq (nq, d) for the scan, their lists (nq, nprobe), and the products with the centroids."""
     lists, products = model.coarse.probe(xq, nprobe)
-    queries = prepare(model, xq)
-    factor = 2.0 if model.norm.bits else 1.0
-    largest = np.abs(products).max(axis=1, initial=0).astype(np.float64)
-    more = 2 * ROUNDING * factor * largest * max(model.gain.most, 1.0)
-    lengths = np.sqrt(np.square(xq, dtype=np.float64).sum(axis=1))
-    return queries._replace(slack=queries.slack + more), lists, products, lengths
+    return prepare(model, xq, digits=2), lists, products
+
+
+def looseness(model: ListModel) -> float:
+    """What float32 rounding of a bound may lose of a product with a centroid, relative to it."""
+    from lplr_index.kernels import tables as kernel
+
+    return 2 * kernel.ROUNDING * (2.0 if model.norm.bits else 1.0) * max(model.gain.most, 1.0)

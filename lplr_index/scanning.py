@@ -15,13 +15,16 @@ import numpy.typing as npt
 
 from lplr_index.arrays import FloatMatrix, IdArray
 from lplr_index.blocks import BLOCK, Piece
+from lplr_index.codecs.base import split_tables
 from lplr_index.kernels import finish_kernel, scan_kernel
+from lplr_index.memory import aligned
 from lplr_index.model import Model
 from lplr_index.rows import Rows
 from lplr_index.threads import run
 
 if TYPE_CHECKING:
     from lplr_index.kernels.layout import Layout, Levels, Queries, Segments
+    from lplr_index.kernels.tables import Keys
 
     Where = tuple[Layout, Levels, Segments]
 
@@ -34,7 +37,6 @@ _AHEAD = 4096  # bytes: the hardware prefetcher stops at page ends, and takes 2.
 _RANGE_ROOM = 1 << 12  # results of a range search before its buffer grows
 _known: WeakKeyDictionary[Model, dict[int, Where]] = WeakKeyDictionary()
 NOBODY = np.iinfo(np.int64).max  # the id of no row, behind every other
-ROUNDING = 4e-6  # float32 error of a bound relative to its parts: some twenty roundings, generously
 
 
 def no_filter() -> Filter:
@@ -85,7 +87,7 @@ def levels(model: Model) -> Levels:
     """The values by code that rows share."""
     from lplr_index.kernels import layout as kernel
 
-    return kernel.Levels(model.codec.split_fields, model.codec.split_levels, model.norm.values)
+    return kernel.Levels(*split_tables(model.codec), model.norm.values)
 
 
 def where_of(model: Model, columns: int) -> Where:
@@ -96,36 +98,40 @@ def where_of(model: Model, columns: int) -> Where:
     return known[columns]
 
 
-def prepare(model: Model, xq: FloatMatrix) -> Queries:
-    """Tables of queries xq (nq, d) for the scan: project, then let the codec tell what its bits are worth."""
-    from lplr_index.kernels import layout as kernel
+def keys_of(model: Model) -> Keys:
+    """What makes keys of the scores of a model's rows."""
+    from lplr_index.kernels import tables as kernel
 
-    tables = model.codec.query_tables(model.project(xq))
-    offset = model.offsets(xq)
-    factor = 2.0 if model.norm.bits else 1.0
-    lengths = np.zeros(len(xq))
-    if model.norm.bits:
-        lengths = np.square(xq, dtype=np.float64).sum(axis=1) + model.norm.unit
-    affine = np.empty((len(xq), 3), np.float32)
-    affine[:, 0] = -factor * tables.scale
-    affine[:, 1] = factor * (tables.base + offset)
-    affine[:, 2] = -np.inf
-    largest = factor * (tables.size + np.abs(offset)) * model.gain.most
-    # A norm's own float32 rounding is relative to the norm, which a near row bounds by the query and the score.
-    slack = ROUNDING * 2 * (largest + lengths + model.norm.unit)
-    return kernel.Queries(
-        deficits=tables.deficits,
-        stage_deficits=tables.stage_deficits,
-        stage_doublings=tables.stage_doublings,
-        limits=np.full((len(xq), 32), 255, np.uint8),
-        affine=affine,
-        slack=slack,
-        exact=tables.exact.reshape(len(xq), 16 * model.codec.nibbles),
-        stages=tables.stages,
-        split=tables.split,
-        base=offset,
-        norm=lengths,
+    return kernel.Keys(model.mu.astype(np.float32), model.norm.bits > 0, float(model.norm.unit), float(model.gain.most))
+
+
+def prepare(model: Model, xq: FloatMatrix, digits: int = 1) -> Queries:
+    """Tables of queries xq (nq, d) for the scan: project, then let the codec's parts tell what its bits are worth.
+
+    Deficits of two digits are for scans of few rows, of which many can matter.
+    """
+    from lplr_index.kernels import layout, tables
+
+    codec, nq = model.codec, len(xq)
+    y = model.project(xq)
+    stages = codec.centroid_products(y)
+    queries = layout.Queries(
+        deficits=aligned((nq, codec.nibbles * 16)),
+        seconds=aligned((nq, codec.nibbles * 16 * (digits - 1))),
+        stage_deficits=np.empty(stages.shape, np.uint8),
+        stage_doublings=np.empty(nq, np.int64),
+        limits=np.empty((nq, 32), np.uint8),
+        affine=np.empty((nq, 3), np.float32),
+        slack=np.empty(nq),
+        exact=np.empty((nq, 16 * codec.nibbles), np.float32),
+        stages=stages,
+        split=np.empty((nq, len(codec.parts.split)), np.float32),
+        base=np.empty(nq),
+        norm=np.empty(nq),
+        length=np.empty(nq),
     )
+    tables.ready(xq, y, codec.parts, keys_of(model), queries)
+    return queries
 
 
 def search(

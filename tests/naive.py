@@ -224,25 +224,43 @@ def _ints(fields):
     return [tuple(map(int, field)) for field in fields]
 
 
-# --- Queries as tables (lplr_index/kernels/codes.py) ------------------------------------------------------------------
+# --- Queries as tables (lplr_index/kernels/tables.py) -----------------------------------------------------------------
 
 
-def tables(y, fields, up, down, nibbles):
-    """Return what each value of each nibble adds to <y, l>: the sum over the fields in it."""
-    out = np.zeros((len(y), nibbles, 16))
-    for f, (j, nib, shift, mask, _) in enumerate(_ints(fields)):
-        worth = np.where(y[:, j, None] >= 0, up[f], down[f]).astype(float) * y[:, j, None].astype(float)
-        out[:, nib] += worth[:, (np.arange(16) >> shift) & mask]
+def tables(y, parts, above, below):
+    """Return what each value of each nibble adds to <y, l>, (nq, nibbles, 16): the sum over its parts."""
+    out = np.zeros((len(y), len(parts.starts) - 1, 16))
+    for c, (first, last) in enumerate(zip(parts.starts[:-1], parts.starts[1:], strict=True)):
+        weight = y[:, parts.columns[first:last], None].astype(float)
+        out[:, c] = np.where(weight >= 0, weight * above[first:last], weight * below[first:last]).sum(axis=1)
     return out
 
 
-def quantize_tables(tables, step, most):
-    """Return one query's tables (tables, entries) as steps below their largest entries, rounded down, at most so many.
+def quantize_tables(tables, per, digits=1):
+    """Return one query's float32 tables (tables, entries) as steps below their largest entries, rounded down.
 
-    ``step`` is one number or one for each table, in a column.
+    ``per`` float32 says how many steps one is, or how many in each table, in a column; 255 are the most. The second
+    digit counts parts of a step, 64 to one. Each operation rounds to float32, as in the kernel.
     """
-    below = tables.max(axis=1, keepdims=True) - tables.astype(float)
-    return np.minimum(np.floor(below / np.maximum(step, 1e-300) * (1 - 1e-12)), most).astype(int)
+    steps = np.minimum((tables.max(axis=1, keepdims=True) - tables) * np.float32(per), np.float32(255))
+    return np.floor(steps if digits == 1 else (steps - np.floor(steps)) * np.float32(64)).astype(int)
+
+
+def fine_sums(table, seconds, values, shifts):
+    """Return ``column_sums`` and the whole steps that the second digits add up to; parts of a step go on where steps
+    become finer.
+    """
+    total, parts, columns = np.zeros(len(values), np.int64), np.zeros(len(values), np.int64), values.shape[1]
+    for first in range(0, columns, 8):
+        part = slice(first, min(first + 8, columns))
+        mine = np.zeros(1, int)
+        total = np.minimum(total + column_sums(table[part], values[:, part], mine), 65535)
+        parts += column_sums(seconds[part], values[:, part], mine)
+        total, parts = np.minimum(total + parts // 64, 65535), parts % 64
+        after = shifts[first // 8 + 1] if first + 8 < columns else 0
+        total = np.minimum(total << int(shifts[first // 8]) - int(after), 65535)
+        parts <<= int(shifts[first // 8]) - int(after)
+    return np.minimum(total + parts // 64, 65535)
 
 
 def column_sums(table, values, shifts):
@@ -267,12 +285,15 @@ def column_sums(table, values, shifts):
 # --- The scan (lplr_index/kernels/bounds.py, lplr_index/kernels/scan.py) ----------------------------------------------
 
 
-def block_bounds(block, layout, values, queries, q, shifts, columns=None):
+def block_bounds(block, layout, values, queries, q, shifts, columns=None, digits=1):
     """Return the deficits (32,) of one block, by stages and first columns, and the float32 bounds (32,) they give."""
     codes = unweave(block[None], layout.nibbles, layout.stages + (layout.gain_bits == 8) + (layout.norm_bits == 8))
     columns, stages = layout.nibbles if columns is None else columns, np.arange(layout.stages)
     table = queries.deficits[q].reshape(-1, 16).astype(np.int64)
-    sums = column_sums(table[:columns], nibble(codes, np.arange(columns)), shifts)
+    selected = nibble(codes, np.arange(columns))
+    sums = column_sums(table[:columns], selected, shifts)
+    if digits == 2:
+        sums = fine_sums(table[:columns], queries.seconds[q].reshape(-1, 16).astype(np.int64), selected, shifts)
     staged = queries.stage_deficits[q, stages, codes[:, layout.nibbles // 2 + stages]].sum(axis=1, dtype=np.int64)
     sums += staged << queries.stage_doublings[q]
     sums = np.minimum(sums, 65535)
@@ -283,9 +304,15 @@ def block_bounds(block, layout, values, queries, q, shifts, columns=None):
     return sums, bound - norms if norms is not None else bound
 
 
+def spelled(codes, places):
+    """Return the numbers (n, splits) that nibbles of split columns spell, as ``Levels`` of kernels/layout.py says."""
+    first, second, third = (nibble(codes, places[:, which]).astype(np.int64) for which in range(3))
+    return first | second << 4 | ((third >> places[:, 3]) & places[:, 4]) << 8
+
+
 def exact_key(codes, layout, levels, queries, q):
     """Return the float32 keys of rows ``codes`` (n, code_size): partial scores of every fourth column added in float64,
-    one by one, then these four, then the stages.
+    one by one, then these four, then the stages, then every other one of the split columns and the others.
     """
     columns, stages = np.arange(layout.nibbles), np.arange(layout.stages)
     parts = queries.exact[q].reshape(-1, 16)[columns, nibble(codes, columns)].astype(float)
@@ -293,11 +320,10 @@ def exact_key(codes, layout, levels, queries, q):
     score = (every[0] + every[1]) + (every[2] + every[3])
     for s in stages:
         score += queries.stages[q, s, codes[:, layout.nibbles // 2 + s]].astype(float)
-    numbers = np.zeros((len(codes), queries.split.shape[1]), np.int64)
-    for s, nib, shift, mask, code_shift in _ints(levels.fields):
-        numbers[:, s] |= ((nibble(codes, nib) >> shift) & mask) << code_shift
-    for s in range(queries.split.shape[1]):
-        score += queries.split[q, s].astype(np.float64) * levels.split[s, numbers[:, s]]
+    numbers, splits = spelled(codes, levels.places), np.arange(queries.split.shape[1])
+    products = queries.split[q].astype(np.float64) * levels.split[splits, numbers]
+    nothing = np.zeros((len(codes), 1))
+    score += sum(np.cumsum(np.hstack([nothing, products[:, s::2]]), axis=1)[:, -1] for s in (0, 1))
     score += queries.base[q]
     score *= gains(codes, layout, np.float64)
     norms = _norms(codes, layout, levels.norms)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lplr_index.codecs.base import bound_tables
+from lplr_index.codecs.base import Shares, query_tables
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,10 +83,17 @@ class StagedCodec:
         parts += [self.centroids[s][codes[:, half + s]] for s in range(self.stages)]
         return np.sum(parts, axis=0, dtype=np.float32)
 
+    @property
+    def parts(self):
+        nibbles, columns = (each.reshape(-1) for each in np.indices((self.nibbles, self.m)))
+        entries = np.ascontiguousarray(self.book.transpose(0, 2, 1), np.float32).reshape(-1, 16)
+        return Shares(nibbles, columns, entries, entries, entries, columns[:0]).parts(self.nibbles, self.shifts)
+
+    def centroid_products(self, y):
+        return np.einsum("swm,qm->qsw", self.centroids, y).astype(np.float32)
+
     def query_tables(self, y):
-        exact = np.einsum("cvm,qm->qcv", self.book, y).astype(np.float32)
-        stages = np.einsum("swm,qm->qsw", self.centroids, y).astype(np.float32)
-        return bound_tables(exact, exact, np.zeros((len(y), 0), np.float32), stages, self.shifts)
+        return query_tables(y, self.centroid_products(y), self.nibbles, self.parts)
 
     def check(self):
         pass

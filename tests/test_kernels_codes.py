@@ -1,4 +1,4 @@
-"""kernels/codes.py beside its twins: codes, blocks, tables and bounds."""
+"""kernels/codes.py beside its twins: codes and blocks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import naive
 from lplr_index.allocation import pack_fields
-from lplr_index.kernels import codes, layout
+from lplr_index.kernels import codes
 
 
 @st.composite
@@ -124,113 +124,3 @@ def test_a_norm_is_no_root_of_a_negative_number():
     codes.row_norms(one, one, np.array([-2.0]), 1.0 - 1e-9, norms)
 
     assert norms[0] == 0.0
-
-
-@given(column_codes(), st.integers(0, 5))
-def test_tables(case, nq):
-    rng, bits, fields, nibbles, _, _ = case
-    y = rng.standard_normal((nq, len(bits))).astype(np.float32)
-    y[:, 0] = 0
-    up, down = rng.standard_normal((2, len(fields), 16)).astype(np.float32)
-    out = np.full((nq, nibbles, 16), np.nan, np.float32)
-
-    codes.tables(y, fields, up, down, out)
-
-    np.testing.assert_allclose(out, naive.tables(y, fields, up, down, nibbles), rtol=1e-5, atol=1e-5)
-
-
-def quantized(upper, stages, shifts):
-    """Return the deficits (nq, nibbles, 16), those of stages, their doublings, and scale, base and size."""
-    nq, nibbles, _ = upper.shape
-    out, stage_out = np.full((nq, nibbles * 16), 7, np.uint8), np.full(stages.shape, 9, np.uint8)
-    scalars, doublings = np.full((3, nq), np.nan), np.full(nq, -1)
-    codes.quantize_tables(upper, stages, shifts, out, stage_out, doublings, *scalars)
-    return out.reshape(nq, -1, 16).astype(np.int64), stage_out.astype(np.int64), doublings, *scalars
-
-
-def random_stages(rng, nq, stages, size):
-    return (size * rng.standard_normal((nq, stages, 256))).astype(np.float32)
-
-
-# Every count of nibbles that leaves another number of columns over, and steps of one size or of several.
-SHIFTS = [
-    (2, [0]),
-    (4, [2]),
-    (6, [0]),
-    (8, [1]),
-    (10, [1, 0]),
-    (46, [0] * 6),
-    (46, [6, 3, 3, 1, 0, 0]),
-    (514, [0] * 65),
-]
-
-
-@pytest.mark.parametrize(("nibbles", "shifts"), SHIFTS)
-@pytest.mark.parametrize("spread", [0.0, 1.0, 4.0])
-@pytest.mark.parametrize(("stages", "size"), [(0, 1e-6), (1, 1e9), (2, 1.0)])
-def test_quantized_tables_bound_from_above_and_closely(rng, nibbles, shifts, spread, stages, size):
-    weight = size * np.exp(-spread * np.arange(nibbles) / nibbles)[:, None]
-    upper = (weight * rng.standard_normal((3, nibbles, 16))).astype(np.float32)
-    centroids, steps = random_stages(rng, 3, stages, 5 * size), 2.0 ** np.repeat(shifts, 8)[:nibbles, None]
-
-    deficits, stage_deficits, doublings, scale, base, largest = quantized(upper, centroids, np.array(shifts, np.uint8))
-
-    for q in range(3):
-        np.testing.assert_array_equal(deficits[q], naive.quantize_tables(upper[q], steps * scale[q], 255))
-        stage_step = scale[q] * 2.0 ** doublings[q]
-        np.testing.assert_array_equal(stage_deficits[q], naive.quantize_tables(centroids[q], stage_step, 255))
-        for found, step, table, top in (
-            (deficits[q], steps * scale[q], upper[q], 255), (stage_deficits[q], stage_step, centroids[q], 256)
-        ):  # fmt: skip
-            below = table.max(axis=1, keepdims=True) - table.astype(float)
-            assert (found * step <= below * (1 + 1e-12)).all()
-            assert ((found == top) | (found * step > below * (1 - 1e-12) - step * (1 + 1e-9))).all()
-        both = [*upper[q].astype(float), *centroids[q].astype(float)]
-        assert base[q] == pytest.approx(sum(table.max() for table in both), rel=1e-12)
-        assert largest[q] == pytest.approx(sum(np.abs(table).max() for table in both), rel=1e-12)
-
-
-@pytest.mark.parametrize("weight", [0.0, 1e-9, 1e-3])
-def test_stages_beside_nibbles_that_hardly_matter(rng, weight):
-    """The steps are as coarse as sums of 16 bits need, and no coarser: what the nibbles alone ask for is less."""
-    upper = (weight * rng.standard_normal((2, 46, 16))).astype(np.float32)
-
-    _, stage_deficits, doublings, _, _, _ = quantized(upper, random_stages(rng, 2, 2, 1.0), np.zeros(6, np.uint8))
-
-    assert (stage_deficits.max(axis=(1, 2)) >= 127).all()
-    sums = stage_deficits.max(axis=2).sum(axis=1) << doublings
-    assert (sums < 2**16).all()
-    assert (sums > 2**11).all()
-
-
-@pytest.mark.parametrize(("nibbles", "shifts"), SHIFTS)
-@pytest.mark.parametrize("data", ["equal", "steep", "one column"])
-def test_usual_sums_fit_into_a_byte_and_use_it(rng, nibbles, shifts, data):
-    """A vector adds the bytes of every other column of GROUP before it widens them."""
-    weight = {
-        "equal": np.ones(nibbles),
-        "steep": 0.9 ** np.arange(nibbles),
-        "one column": np.eye(nibbles)[-1] + 1e-3,
-    }[data]
-    upper = (weight[:, None] * rng.standard_normal((1, nibbles, 16))).astype(np.float32)
-
-    deficits, *_ = quantized(upper, random_stages(rng, 1, 0, 0.1), np.array(shifts, np.uint8))
-
-    picked = np.take_along_axis(deficits[0], rng.integers(0, 16, (nibbles, 5000)), axis=1)
-    sums = [
-        picked[first + parity : first + layout.GROUP : 2].sum(axis=0)
-        for first in range(0, nibbles, layout.GROUP)
-        for parity in (0, 1)
-    ]
-    assert (np.mean(np.array(sums) > 255, axis=1) < 0.45).all()
-    assert np.max(sums) > 200
-
-
-def test_a_query_of_zeros_has_bounds_of_zero():
-    digits, stage_digits, _, scale, base, size = quantized(
-        np.zeros((1, 2, 16), np.float32), np.zeros((1, 2, 256), np.float32), np.zeros(1, np.uint8)
-    )
-
-    assert not digits.any()
-    assert not stage_digits.any()
-    assert (scale[0], base[0], size[0]) == (0.0, 0.0, 0.0)

@@ -20,10 +20,10 @@ def test_the_scan_of_lists(metric, level):
     index, k = in_lists(metric, 331), 9
     model, (run,) = index.model, index.rows.runs
     xq = queries() / np.linalg.norm(queries(), axis=1, keepdims=True)
-    ready, lists, products, lengths = probing.ready(model, xq, 5)
+    ready, lists, products = probing.ready(model, xq, 5)
     best, where = Best.none(len(xq), k), where_of(model, model.codec.nibbles)
-    base, bound = ready.base.copy(), ready.affine[:, 1].copy()
-    arguments = lists, products, lengths, index.rows.reach, no_filter(), run.rows
+    base, bound, slack = ready.base.copy(), ready.affine[:, 1].copy(), ready.slack.copy()
+    arguments = lists, products, probing.looseness(model), index.rows.reach, no_filter(), run.rows
 
     module.make_scan_lists(getattr(vectors, level.upper()))(
         run.blocks.reshape(-1), run.starts, *where, ready, *arguments, *best, k, -np.inf
@@ -31,6 +31,7 @@ def test_the_scan_of_lists(metric, level):
 
     np.testing.assert_array_equal(ready.base, base)
     np.testing.assert_array_equal(ready.affine[:, 1], bound)
+    np.testing.assert_array_equal(ready.slack, slack)
     keys, found = best.ranked(k)
     codes, where_rows = naive.rows_of(index), naive.lists_of(index)
     for q in range(len(xq)):

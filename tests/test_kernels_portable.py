@@ -11,14 +11,21 @@ from lplr_index.kernels import layout, portable
 
 @pytest.mark.parametrize("nibbles", [2, 6, 8, 22, 1024, 2054])
 @pytest.mark.parametrize("most", [3, 63, 255])
-def test_sums_of_columns(rng, nibbles, most):
+@pytest.mark.parametrize("digits", [1, 2])
+def test_sums_of_columns(rng, nibbles, most, digits):
     table, codes = rng.integers(0, most + 1, (nibbles, 16)), rng.integers(0, 256, (32, nibbles // 2)).astype(np.uint8)
     block = naive.weave(codes, 0, nibbles, 0, np.zeros((1, 16 * nibbles), np.uint8))
     shifts = np.repeat([1, 0], [1, -(-nibbles // 8)])[: -(-nibbles // 8)]
     ends = np.unique([min(8, nibbles), *range(layout.PHASE, nibbles, layout.PHASE), nibbles])
     segments = layout.Segments(ends, -np.diff(np.append(shifts[(ends - 1) // 8], 0)))
-    sums = np.full(32, -1)
+    sums, seconds = np.full(32, -1), rng.integers(0, 64, (nibbles, 16))
+    tables = (each.reshape(-1).astype(np.uint8) for each in (table, seconds))
 
-    portable._sum_of_columns(block.reshape(-1), 0, segments, table.reshape(-1).astype(np.uint8), sums)
+    portable._sum_of_columns(digits, block.reshape(-1), 0, segments, *tables, sums)
 
-    np.testing.assert_array_equal(sums, naive.column_sums(table, naive.nibble(codes, np.arange(nibbles)), shifts))
+    values = naive.nibble(codes, np.arange(nibbles))
+    if digits == 1:
+        expected = naive.column_sums(table, values, shifts)
+    else:
+        expected = naive.fine_sums(table, seconds, values, shifts)
+    np.testing.assert_array_equal(sums, expected)

@@ -17,8 +17,8 @@ from lplr_index.kernels import bounds, vectors
 NUMBERS = ("nibbles", "segments", "stages", "stride", "stage_doublings", "plain", "gains_at", "ahead", "gain_bits",
            "norm_bits", "norm_at")  # fmt: skip
 POINTERS = {
-    "codes": 8, "tables": 8, "stage_tables": 16, "one_stage_tables": 8, "ends": 64, "doublings": 64, "limits": 8,
-    "sums": 16, "masks": 32,
+    "codes": 8, "tables": 8, "seconds": 8, "stage_tables": 16, "one_stage_tables": 8, "ends": 64, "doublings": 64,
+    "limits": 8, "sums": 16, "masks": 32,
 }  # fmt: skip
 FLOATS = ("gain_least", "gain_step")
 TARGETS = {  # by instruction set: a CPU that has it, the instruction that looks up bytes, and how sums that stop look
@@ -30,16 +30,17 @@ TARGETS = {  # by instruction set: a CPU that has it, the instruction that looks
 
 
 @cache
-def assembly(level: str, tile: int) -> str:
+def assembly(level: str, tile: int, digits: int) -> str:
     """The bounds of one block for ``tile`` queries, compiled for a CPU with that instruction set."""
     triple, cpu, _, _ = TARGETS[level]
     module, long = ir.Module(), ir.IntType(64)
     kinds: dict[str, ir.Type] = dict.fromkeys(NUMBERS, long) | dict.fromkeys(FLOATS, ir.FloatType())
     kinds |= {name: ir.IntType(bits).as_pointer() for name, bits in POINTERS.items()}
     kinds |= dict.fromkeys(("affine", "norms"), ir.FloatType().as_pointer())
-    function = ir.Function(module, ir.FunctionType(ir.IntType(32), kinds.values()), f"bounds_{level}_{tile}")
+    function = ir.Function(module, ir.FunctionType(ir.IntType(32), kinds.values()), f"bounds_{level}_{tile}_{digits}")
     builder = ir.IRBuilder(function.append_basic_block())
-    body = bounds._Bounds(builder, getattr(vectors, level.upper()), tile, dict(zip(kinds, function.args, strict=True)))
+    pointers = dict(zip(kinds, function.args, strict=True))
+    body = bounds._Bounds(builder, getattr(vectors, level.upper()), tile, digits, pointers)
     if tile > 1:
         body.stages_of_all()
     body.segments()
@@ -55,13 +56,13 @@ def assembly(level: str, tile: int) -> str:
     return machine.emit_assembly(parsed)
 
 
-@pytest.mark.parametrize("tile", [1, 4])
+@pytest.mark.parametrize(("tile", "digits"), [(1, 1), (1, 2), (4, 1)])
 @pytest.mark.parametrize("level", TARGETS)
-def test_the_instructions_are_there(level, tile):
-    code = assembly(level, tile)
+def test_the_instructions_are_there(level, tile, digits):
+    code = assembly(level, tile, digits)
 
     _, _, look_up, add = TARGETS[level]
-    assert len(re.findall(look_up, code)) >= 6 * tile  # of eight columns and of four
+    assert len(re.findall(look_up, code)) >= 6 * tile * digits  # of eight columns and of four
     assert re.search(add, code)
     assert not re.search(r"__\w+hf\w*", code)  # nothing of the compiler's library, which has float16 for old CPUs
 

@@ -90,14 +90,16 @@ def test_decode_adds_two_entries(rng, sizes):
 
 
 @pytest.mark.parametrize("sizes", [(1,), (2, 1, 32, 7), (1,) * 40, (0, 1, 2, 0, 3)])
-def test_tables_add_up_to_products_with_the_levels(rng, sizes):
+def test_what_nibbles_add_are_the_levels(rng, sizes):
     chain = make_chain(rng, sizes)
     y = rng.standard_normal((6, sum(sizes))).astype(np.float32)
     nibbles = rng.integers(0, 16, (50, len(sizes)), dtype=np.uint8)
 
-    tables = chain.tables(y)
+    shares = chain.shares
 
-    found = tables[:, np.arange(len(sizes)), nibbles].sum(axis=2, dtype=float)
+    found = (
+        y.astype(float)[:, shares.columns] @ shares.exact[np.arange(len(shares.exact)), nibbles[:, shares.nibbles]].T
+    )
     expected = y.astype(float) @ levels(chain, nibbles).T
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
 
@@ -127,6 +129,6 @@ def test_no_steps_and_no_rows(rng, n):
 
     assert empty.encode(np.zeros((n, 0), np.float32)).shape == (n, 0)
     assert empty.decode(np.zeros((n, 0), np.uint8)).shape == (n, 0)
-    assert empty.tables(np.zeros((n, 0), np.float32)).shape == (n, 0, 16)
+    assert len(empty.shares.nibbles) == 0
     assert empty.weight(np.zeros(0)).shape == (0,)
     assert make_chain(rng, (2, 3)).encode(np.zeros((0, 5), np.float32)).shape == (0, 2)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lplr_index.allocation import pack_fields
 from lplr_index.arrays import ByteMatrix, FloatMatrix
-from lplr_index.codecs.base import QueryTables, bound_tables, coarser_steps, usual_query
+from lplr_index.codecs.base import QueryTables, Shares, coarser_steps, query_tables, usual_query
 from lplr_index.errors import InputError
+
+if TYPE_CHECKING:
+    from lplr_index.kernels.tables import Parts
 
 _TINY = 1e-30
 _VECTOR = 16  # floats that kernels compare at once
@@ -179,39 +182,30 @@ class ScalarCodec:
 
     def query_tables(self, y: FloatMatrix) -> QueryTables:
         """Tables for projected queries y (nq, m) float32, C-contiguous."""
-        exact, upper, split = self.tables(y)
-        return bound_tables(exact, upper, split, np.empty((len(y), 0, 256), np.float32), self.shifts)
+        return query_tables(y, self.centroid_products(y), self.nibbles, self.parts)
+
+    def centroid_products(self, y: FloatMatrix) -> npt.NDArray[np.float32]:
+        """Nothing, (nq, 0, 256), for y (nq, m)."""
+        return np.empty((len(y), 0, 256), np.float32)
 
     @cached_property
     def shifts(self) -> npt.NDArray[np.uint8]:
         """How much coarser deficits are than a step, for each eight nibbles."""
-        return coarser_steps(self.tables(usual_query(self))[1], np.empty((1, 0, 256), np.float32))
+        usual = usual_query(self)
+        return coarser_steps(self.shares.upper(usual, self.nibbles), self.centroid_products(usual))
 
-    def tables(
-        self, y: FloatMatrix
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """What ``bound_tables`` takes, for y (nq, m) float32, C-contiguous.
+    @cached_property
+    def parts(self) -> Parts:
+        """What nibbles add to the columns of L, for the kernel that makes tables of it."""
+        return self.shares.parts(self.nibbles, self.shifts)
 
-        Returns
-        -------
-        exact : ndarray of shape (nq, nibbles, 16), float32
-            Partial scores.
-        upper : ndarray of shape (nq, nibbles, 16), float32
-            Bounds; ``exact`` itself where no column is split.
-        split : ndarray of shape (nq, splits), float32
-            The entries of y for columns that are.
-        """
-        from lplr_index.kernels import codes as kernel
-
-        single, up, down = self._values
-        shape = (len(y), self.nibbles, 16)
-        exact = np.empty(shape, np.float32)
-        kernel.tables(y, self.fields, single, single, exact)
-        upper = exact
-        if len(self._split_columns):
-            upper = np.empty(shape, np.float32)
-            kernel.tables(y, self.fields, up, down, upper)
-        return exact, upper, np.ascontiguousarray(y[:, self._split_columns])
+    @cached_property
+    def shares(self) -> Shares:
+        """The same, in the order of columns."""
+        column, nibble, shift, mask, _ = self.fields.T.astype(np.int64)
+        values = (np.arange(16) >> shift[:, None]) & mask[:, None]
+        exact, up, down = (np.take_along_axis(each, values, axis=1) for each in self._values)
+        return Shares(nibble, column, exact, up, down, self._split_columns)
 
     def check(self) -> None:
         """Raise InputError unless the parts fit together, for codecs that come from a file."""

@@ -12,16 +12,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lplr_index.arrays import ByteMatrix, FloatMatrix
-from lplr_index.codecs.base import QueryTables, bound_tables, coarser_steps, usual_query
+from lplr_index.codecs.base import QueryTables, Shares, coarser_steps, query_tables, usual_query
 from lplr_index.codecs.centroids import CENTROIDS, Centroids
 from lplr_index.codecs.scalar import ScalarCodec
 from lplr_index.errors import InputError
+
+if TYPE_CHECKING:
+    from lplr_index.kernels.tables import Parts
 
 _TRIES = 4  # choices of centroids for which nibbles are found
 
@@ -79,13 +82,14 @@ class Chain:
         kernel.decode(nibbles, self._no_centroids, NO_SCALARS, self.kernel_form, self._bytes, L)
         return L
 
-    def tables(self, y: FloatMatrix) -> npt.NDArray[np.float32]:
-        """What each nibble adds to <y, l>, (nq, steps, 16) float32, for y (nq, columns) float32."""
-        from lplr_index.kernels import trellis as kernel
-
-        out = np.empty((len(y), self.steps, 16), np.float32)
-        kernel.tables(y, self.starts, self._flat, out)
-        return out
+    @property
+    def shares(self) -> Shares:
+        """What nibbles add to the columns: first by themselves, then in the group after."""
+        group, columns = np.repeat(np.arange(self.steps), self.sizes), np.arange(len(self.book))
+        later = group > 0
+        nibbles = np.concatenate([group, group[later] - 1])
+        exact = np.concatenate([self.book[:, 0], self.book[later, 1]])
+        return Shares(nibbles, np.concatenate([columns, columns[later]]), exact, exact, exact, columns[:0])
 
     def weight(self, spread: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """How far apart the entries of each nibble's table usually lie, (steps,), for usual |y| (columns,)."""
@@ -284,34 +288,31 @@ class TrellisCodec:
 
     def query_tables(self, y: FloatMatrix) -> QueryTables:
         """Tables for projected queries y (nq, m) float32, C-contiguous."""
-        exact, upper, split = self._tables(y)
-        return bound_tables(exact, upper, split, self._centroids.products(y), self.shifts)
+        return query_tables(y, self.centroid_products(y), self.nibbles, self.parts)
+
+    def centroid_products(self, y: FloatMatrix) -> npt.NDArray[np.float32]:
+        """What the centroids of stages add to <y, l>, (nq, stages, 256) float32, for y (nq, m) float32."""
+        return self._centroids.products(y)
 
     @cached_property
     def shifts(self) -> npt.NDArray[np.uint8]:
         """How much coarser deficits are than a step, for each eight nibbles."""
         usual = usual_query(self)
-        return coarser_steps(self._tables(usual)[1], self._centroids.products(usual))
+        return coarser_steps(self._shares.upper(usual, self.nibbles), self.centroid_products(usual))
 
-    def _tables(
-        self, y: FloatMatrix
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """What ``bound_tables`` takes of nibbles, for y (nq, m) float32: exact and upper tables, and split columns."""
-        first, last = self._first, self._first + len(self.book)
-        exact = np.zeros((len(y), self.nibbles, 16), np.float32)
-        split = np.zeros((len(y), 0), np.float32)
-        upper = exact
+    @cached_property
+    def parts(self) -> Parts:
+        """What nibbles add to the columns of L, for the kernel that makes tables of it."""
+        return self._shares.parts(self.nibbles, self.shifts)
+
+    @cached_property
+    def _shares(self) -> Shares:
+        """The same: of the scalar code, then of the chain."""
+        chain = self.chain.shares
+        chain = chain._replace(nibbles=chain.nibbles + self._scalar_nibbles, columns=chain.columns + self._first)
         if self.scalar is not None:
-            tables, above, split = self.scalar.tables(np.ascontiguousarray(y[:, :first]))
-            mine = self.places[: self._scalar_nibbles]
-            exact[:, mine] = tables[:, : self._scalar_nibbles]
-            if above is not tables:
-                upper = np.zeros_like(exact)
-                upper[:, mine] = above[:, : self._scalar_nibbles]
-        chained = self.chain.tables(np.ascontiguousarray(y[:, first:last]))
-        for tables in (exact,) if upper is exact else (exact, upper):
-            tables[:, self.places[self._scalar_nibbles :]] = chained
-        return exact, upper, split
+            chain = self.scalar.shares.and_those_of(chain)
+        return chain._replace(nibbles=self.places[chain.nibbles].astype(np.int64))
 
     def check(self) -> None:
         """Raise InputError unless the parts fit together, for codecs that come from a file."""

@@ -2,7 +2,7 @@
 
 ::
 
-    queries (nq, d) --- linear.multiply ---> y (nq, m) --- codes.tables, codes.quantize_tables ---> Queries
+    queries (nq, d) --- linear.multiply ---> y (nq, m) ----------------------- tables.ready ---> Queries
                                                                                                       |
     rows (n, d) ------- linear.multiply ---> Y (n, m) --- centroids.search, trellis.encode,
                                                           codes.encode, codes.weave ---> blocks ---> scan ---> k best

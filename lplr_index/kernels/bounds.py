@@ -21,20 +21,28 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from lplr_index.kernels import vectors
-from lplr_index.kernels.layout import BLOCK, GROUP, Layout, Levels, Queries, Segments, place
+from lplr_index.kernels.layout import BLOCK, GROUP, SECONDS, Layout, Levels, Queries, Segments, place
 from lplr_index.kernels.portable import portable_bounds
+from lplr_index.kernels.thresholds import Thresholds
 
-_BYTES, _WORDS, _FLOATS = vectors.numbers(8, 32), vectors.numbers(16, 16), ir.VectorType(ir.FloatType(), 8)
+_BYTES, _WORDS = vectors.numbers(8, 32), vectors.numbers(16, 16)
 
 
 class _Bounds:
-    """Emits the body of ``block_bounds`` for one instruction set and one number of queries."""
+    """Emits the body of ``block_bounds`` for one instruction set, one number of queries, and one or two digits.
 
-    def __init__(self, builder: Any, simd: int, queries: int, pointers: dict[str, Any]) -> None:
-        self.b, self.queries, self.at = builder, queries, pointers
+    ``tables`` are summed side by side: those of the first digit of each query, then that of the second if there is one.
+    """
+
+    def __init__(self, builder: Any, simd: int, queries: int, digits: int, pointers: dict[str, Any]) -> None:
+        self.b, self.queries, self.digits, self.at = builder, queries, digits, pointers
         self.emit = vectors.Vectors(builder, simd)
-        self.words = [[cgutils.alloca_once(builder, _WORDS) for _ in range(4)] for _ in range(queries)]
-        self.total = [[cgutils.alloca_once(builder, _WORDS) for _ in range(2)] for _ in range(queries)]
+        strides = [builder.mul(pointers["stride"], self.int64(q)) for q in range(queries)]
+        self.tables = [(pointers["tables"], stride) for stride in strides]
+        if digits == 2:
+            self.tables.append((pointers["seconds"], self.int64(0)))
+        self.words = [[cgutils.alloca_once(builder, _WORDS) for _ in range(4)] for _ in self.tables]
+        self.total = [[cgutils.alloca_once(builder, _WORDS) for _ in range(2)] for _ in self.tables]
 
     def int64(self, value: int) -> Any:
         return ir.Constant(ir.IntType(64), value)
@@ -125,9 +133,9 @@ class _Bounds:
                 self.group(done, count)
 
     def group(self, column: Any, count: int) -> None:
-        """Look up ``count`` columns for every query, add them as bytes, and widen once."""
+        """Look up ``count`` columns in every table, add them as bytes, and widen once."""
         b = self.b
-        sums: list[Any] = [None] * self.queries
+        sums: list[Any] = [None] * len(self.tables)
         for line in range(0, 16 * count, 64):
             ahead = b.add(self.at["ahead"], b.mul(b.add(column, self.int64(line // 16)), self.int64(16)))
             self.emit.prefetch(self.at["codes"], ahead)
@@ -136,11 +144,10 @@ class _Bounds:
             kind = vectors.numbers(8, min(self.emit.step, 16 * (count - done)))
             offset = b.mul(b.add(column, self.int64(done)), self.int64(16))
             halves = self.emit.split_nibbles(self.emit.load(self.at["codes"], offset, kind))
-            for q in range(self.queries):
-                start = b.add(offset, b.mul(self.at["stride"], self.int64(q)))
-                table = self.emit.load(self.at["tables"], start, kind)
+            for t, (pointer, start) in enumerate(self.tables):
+                table = self.emit.load(pointer, b.add(offset, start), kind)
                 found = [self.emit.look_up(table, half) for half in halves]
-                sums[q] = found if sums[q] is None else list(map(self.emit.add, sums[q], found))
+                sums[t] = found if sums[t] is None else list(map(self.emit.add, sums[t], found))
             done += kind.count // 16
         self.widen(sums)
 
@@ -179,115 +186,45 @@ class _Bounds:
             last = b.load(b.gep(self.at["ends"], [loop.index]))
             self.phase(b.load(first), last)
             b.store(last, first)
+            if self.digits == 2:
+                self.carry()
             with cgutils.for_range(b, b.load(b.gep(self.at["doublings"], [loop.index]))):
                 for store in itertools.chain(*self.total):
                     sums = b.load(store)
                     b.store(self.emit.add(sums, sums), store)
+        if self.digits == 2:
+            self.carry()
+
+    def carry(self) -> None:
+        """Move whole steps from the sums of the second digit to those of the first."""
+        b, six, rest = self.b, self.emit.const(_WORDS, SECONDS), self.emit.const(_WORDS, (1 << SECONDS) - 1)
+        for store, small in zip(*self.total, strict=True):
+            parts = b.load(small)
+            b.store(self.emit.add(b.load(store), b.lshr(parts, six)), store)
+            b.store(b.and_(parts, rest), small)
 
     def compare(self, staged: list[list[Any]]) -> Any:
         """Store the sums and, per query, the bit mask of rows that may reach the threshold; whether any may."""
         b = self.b
         sums = [
             [self.emit.add(b.load(store), more) for store, more in zip(stores, both, strict=True)]
-            for stores, both in zip(self.total, staged, strict=True)
+            for stores, both in zip(self.total[: self.queries], staged, strict=True)
         ]
         for q, halves in enumerate(sums):
             for half, value in enumerate(halves):
                 self.emit.store(value, self.at["sums"], self.int64(BLOCK * q + 16 * half))
-        with b.if_else(b.icmp_signed("!=", self.at["plain"], self.int64(0))) as (plain, other):
-            with plain:
-                self.compare_with_limits(sums)
-            with other:
-                self.compare_as_floats(sums)
-        masks = [b.load(b.gep(self.at["masks"], [self.int64(q)])) for q in range(self.queries)]
-        return functools.reduce(b.or_, masks)
-
-    def compare_with_limits(self, sums: list[list[Any]]) -> None:
-        """Where a row has a gain of four bits at most: the gain selects the limit."""
-        b, sixteen, twice = self.b, vectors.numbers(8, 16), (*range(16), *range(16))
-        codes = self.emit.load(self.at["codes"], self.at["gains_at"], sixteen)
-        low, high = self.emit.split_nibbles(codes)
-        index = self.emit.pick(low, range(32), high)
-        eight, least = self.emit.const(_WORDS, 8), self.emit.const(_WORDS, 255)
-        for q, deficits in enumerate(sums):
-            found = []
-            for at in (0, 16):
-                table = self.emit.load(self.at["limits"], self.int64(32 * q + at), sixteen)
-                found.append(b.bitcast(self.emit.look_up(self.emit.pick(table, twice), index), _WORDS))
-            even = b.or_(b.and_(found[0], least), b.shl(found[1], eight))
-            odd = b.or_(b.lshr(found[0], eight), b.and_(found[1], b.shl(least, eight)))
-            fine = [b.icmp_unsigned("<=", x, limit) for x, limit in zip(deficits, (even, odd), strict=True)]
-            order = (*range(8), *range(16, 24), *range(8, 16), *range(24, 32))
-            mask = b.bitcast(self.emit.pick(fine[0], order, fine[1]), ir.IntType(32))
-            b.store(mask, b.gep(self.at["masks"], [self.int64(q)]))
-
-    def compare_as_floats(self, sums: list[list[Any]]) -> None:
-        """Where rows have larger gains, or norms."""
-        b, number = self.b, ir.IntType(32)
-        masks = [ir.Constant(number, 0)] * self.queries
-        for eighth in range(4):
-            gains, norms = self.gains(eighth), self.norms(eighth)
-            for q, halves in enumerate(sums):
-                a, c, threshold = (
-                    self.emit.splat(b.load(b.gep(self.at["affine"], [self.int64(3 * q + i)])), _FLOATS)
-                    for i in range(3)
-                )
-                first = 8 * (eighth // 2)
-                part = self.emit.pick(halves[eighth % 2], range(first, first + 8))
-                deficits = b.uitofp(b.zext(part, vectors.numbers(32, 8)), _FLOATS)
-                bound = b.fsub(b.fmul(b.fadd(b.fmul(deficits, a), c), gains), norms)
-                hits = b.zext(b.bitcast(b.fcmp_ordered(">=", bound, threshold), ir.IntType(8)), number)
-                masks[q] = b.or_(masks[q], b.shl(hits, ir.Constant(number, 8 * eighth)))
-        for q, mask in enumerate(masks):
-            b.store(mask, b.gep(self.at["masks"], [self.int64(q)]))
-
-    def gains(self, eighth: int) -> Any:
-        """The gains of eight rows as floats, one where the layout has none."""
-        b = self.b
-        out = cgutils.alloca_once(b, _FLOATS)
-        b.store(self.emit.const(_FLOATS, 1.0), out)
-        with b.if_then(b.icmp_signed("==", self.at["gain_bits"], self.int64(8))):
-            offset = b.add(self.at["gains_at"], self.int64(8 * eighth))
-            raw = self.emit.load(self.at["codes"], offset, vectors.numbers(8, 8))
-            b.store(b.fmul(b.uitofp(raw, _FLOATS), self.emit.splat(self.at["gain_step"], _FLOATS)), out)
-        with b.if_then(b.icmp_signed("==", self.at["gain_bits"], self.int64(4))):
-            # Rows of one eighth are in the even or in the odd bytes of the column, in the low halves or in the high.
-            words = self.emit.load(self.at["codes"], self.at["gains_at"], vectors.numbers(16, 8))
-            shift = self.emit.const(words.type, (0, 8, 4, 12)[eighth])
-            raw = b.and_(b.lshr(words, shift), self.emit.const(words.type, 15))
-            steps = b.fmul(b.uitofp(raw, _FLOATS), self.emit.splat(self.at["gain_step"], _FLOATS))
-            gains = b.fadd(self.emit.splat(self.at["gain_least"], _FLOATS), steps)
-            zero = b.icmp_unsigned("==", raw, self.emit.const(raw.type, 0))
-            b.store(b.select(zero, self.emit.const(_FLOATS, 0.0), gains), out)
-        return b.load(out)
-
-    def norms(self, eighth: int) -> Any:
-        """The squared norms of eight rows as floats, zero where the layout has none."""
-        b = self.b
-        out = cgutils.alloca_once(b, _FLOATS)
-        b.store(self.emit.const(_FLOATS, 0.0), out)
-        for bits in (8, 16):
-            with b.if_then(b.icmp_signed("==", self.at["norm_bits"], self.int64(bits))):
-                offset = b.add(self.at["norm_at"], self.int64(bits * eighth))
-                codes = self.emit.load(self.at["codes"], offset, vectors.numbers(bits, 8))
-                found = ir.Constant(_FLOATS, ir.Undefined)
-                for lane in range(8):
-                    place = ir.Constant(ir.IntType(32), lane)
-                    code = b.zext(b.extract_element(codes, place), ir.IntType(64))
-                    found = b.insert_element(found, b.load(b.gep(self.at["norms"], [code])), place)
-                b.store(found, out)
-        return b.load(out)
+        return Thresholds(self.emit, self.at).masks(sums)
 
 
 @intrinsic(prefer_literal=True)
 def _vector_bounds(
-    typingctx: Any, simd: Any, tile: Any, blocks: Any, at: Any, layout: Any, levels: Any, segments: Any, queries: Any,
-    q: Any, stage_tables: Any, sums: Any, masks: Any,
+    typingctx: Any, simd: Any, tile: Any, digits: Any, blocks: Any, at: Any, layout: Any, levels: Any, segments: Any,
+    queries: Any, q: Any, stage_tables: Any, sums: Any, masks: Any,
 ) -> Any:  # fmt: skip
     """``block_bounds`` with the byte shuffles of an instruction set."""
     number, real = types.intp, ir.FloatType()
     arguments = (
-        simd, tile, blocks, number, layout, levels, segments, queries, number, stage_tables, sums, masks
+        simd, tile, digits, blocks, number, layout, levels, segments, queries, number, stage_tables, sums, masks
     )  # fmt: skip
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -310,40 +247,41 @@ def _vector_bounds(
             return builder.icmp_signed("!=", value, ir.Constant(value.type, other))
 
         nibbles, stages, gain_bits, gain_at, norm_bits = (
-            field(4, name)[1] for name in ("nibbles", "stages", "gain_bits", "gain_at", "norm_bits")
+            field(5, name)[1] for name in ("nibbles", "stages", "gain_bits", "gain_at", "norm_bits")
         )
-        query, zero = args[8], ir.Constant(args[3].type, 0)
+        query, zero = args[9], ir.Constant(args[4].type, 0)
         plain = builder.not_(builder.or_(builder.icmp_signed("==", gain_bits, ir.Constant(gain_bits.type, 8)),
                                          is_not(norm_bits, 0)))  # fmt: skip
         stride = times(nibbles, 16)
-        codes, ends = start(blocks, args[2], args[3]), field(6, "ends")
+        codes, ends = start(blocks, args[3], args[4]), field(7, "ends")
         pointers = {
             "codes": codes,
             "nibbles": nibbles,
             "segments": builder.extract_value(context.make_array(ends[0])(context, builder, ends[1]).shape, 0),
-            "ends": part(6, "ends", zero),
-            "doublings": part(6, "doublings", zero),
+            "ends": part(7, "ends", zero),
+            "doublings": part(7, "doublings", zero),
             "stages": stages,
             "stride": stride,
-            "tables": part(7, "deficits", builder.mul(query, stride)),
-            "stage_tables": start(stage_tables, args[9], builder.mul(query, times(stages, 256))),
-            "one_stage_tables": part(7, "stage_deficits", builder.mul(query, times(stages, 256))),
-            "stage_doublings": builder.load(part(7, "stage_doublings", query)),
-            "limits": part(7, "limits", times(query, 32)),
-            "affine": part(7, "affine", times(query, 3)),
+            "tables": part(8, "deficits", builder.mul(query, stride)),
+            "seconds": part(8, "seconds", builder.mul(query, stride)),
+            "stage_tables": start(stage_tables, args[10], builder.mul(query, times(stages, 256))),
+            "one_stage_tables": part(8, "stage_deficits", builder.mul(query, times(stages, 256))),
+            "stage_doublings": builder.load(part(8, "stage_doublings", query)),
+            "limits": part(8, "limits", times(query, 32)),
+            "affine": part(8, "affine", times(query, 3)),
             "plain": builder.zext(plain, ir.IntType(64)),
-            "ahead": field(4, "ahead")[1],
+            "ahead": field(5, "ahead")[1],
             "gains_at": builder.select(is_not(gain_bits, 0), gain_at, zero),
             "gain_bits": gain_bits,
             "norm_bits": norm_bits,
-            "norm_at": field(4, "norm_at")[1],
-            "norms": part(5, "norms", zero),
-            "gain_least": builder.fptrunc(field(4, "gain_least")[1], real),
-            "gain_step": builder.fptrunc(field(4, "gain_step")[1], real),
-            "sums": start(sums, args[10], zero),
-            "masks": start(masks, args[11], zero),
+            "norm_at": field(5, "norm_at")[1],
+            "norms": part(6, "norms", zero),
+            "gain_least": builder.fptrunc(field(5, "gain_least")[1], real),
+            "gain_step": builder.fptrunc(field(5, "gain_step")[1], real),
+            "sums": start(sums, args[11], zero),
+            "masks": start(masks, args[12], zero),
         }
-        body = _Bounds(builder, simd.literal_value, tile.literal_value, pointers)
+        body = _Bounds(builder, simd.literal_value, tile.literal_value, digits.literal_value, pointers)
         if tile.literal_value > 1:
             body.stages_of_all()
         body.segments()
@@ -353,12 +291,14 @@ def _vector_bounds(
 
 
 def block_bounds(
-    simd: int, tile: int, blocks: Any, at: int, layout: Layout, levels: Levels, segments: Segments, queries: Queries,
-    q: int, stage_tables: Any, sums: Any, masks: Any,
+    simd: int, tile: int, digits: int, blocks: Any, at: int, layout: Layout, levels: Levels, segments: Segments,
+    queries: Queries, q: int, stage_tables: Any, sums: Any, masks: Any,
 ) -> Any:  # fmt: skip
     """Bound the 32 rows of the block at byte ``at`` by its stages and ``segments``, for ``tile`` queries from ``q`` on.
 
     ``stage_tables`` are what ``tile_stages`` makes of the deficits of stages.
+    ``digits``, one or two, say how many of the deficits are summed: with the second, of one query only, rounding loses
+    less than one step in all.
     ``sums`` (TILE * 32,) uint16 receives the deficits, each row's at its ``place``, and ``masks`` (TILE,) uint32 the
     rows that may matter; what is returned has the bits of all of them.
     Integers and floats are the same at every ``simd``: sums are exact, and the float part is not contracted.
@@ -369,25 +309,27 @@ def block_bounds(
 
 @overload(block_bounds, prefer_literal=True, inline="always")
 def _block_bounds(
-    simd: Any, tile: Any, blocks: Any, at: Any, layout: Any, levels: Any, segments: Any, queries: Any, q: Any,
-    stage_tables: Any, sums: Any, masks: Any,
+    simd: Any, tile: Any, digits: Any, blocks: Any, at: Any, layout: Any, levels: Any, segments: Any, queries: Any,
+    q: Any, stage_tables: Any, sums: Any, masks: Any,
 ) -> Any:  # fmt: skip
     if simd.literal_value != vectors.PORTABLE:
 
         def vector(
-            simd: Any, tile: Any, blocks: Any, at: Any, layout: Any, levels: Any, segments: Any, queries: Any, q: Any,
-            stage_tables: Any, sums: Any, masks: Any,
+            simd: Any, tile: Any, digits: Any, blocks: Any, at: Any, layout: Any, levels: Any, segments: Any,
+            queries: Any, q: Any, stage_tables: Any, sums: Any, masks: Any,
         ) -> Any:  # fmt: skip
             return _vector_bounds(
-                simd, tile, blocks, at, layout, levels, segments, queries, q, stage_tables, sums, masks
+                simd, tile, digits, blocks, at, layout, levels, segments, queries, q, stage_tables, sums, masks
             )
 
         return vector
 
     def portable(
-        simd: Any, tile: Any, blocks: Any, at: Any, layout: Any, levels: Any, segments: Any, queries: Any, q: Any,
-        stage_tables: Any, sums: Any, masks: Any,
+        simd: Any, tile: Any, digits: Any, blocks: Any, at: Any, layout: Any, levels: Any, segments: Any,
+        queries: Any, q: Any, stage_tables: Any, sums: Any, masks: Any,
     ) -> Any:  # fmt: skip
-        return portable_bounds(tile, blocks, at, layout, levels, segments, queries, q, stage_tables, sums, masks)
+        return portable_bounds(
+            tile, digits, blocks, at, layout, levels, segments, queries, q, stage_tables, sums, masks
+        )
 
     return portable

@@ -11,8 +11,6 @@ import numpy as np
 from numba import njit
 
 BLOCK = 32  # rows of one block, as in scan.py
-_SPREADS = 0.5  # above the mean, up to which sums of four deficits fit into a byte: more rounds all, less stops many
-_STAGES_MOST = 65535 / 2  # of the deficits of all stages, in steps, so that most of them leave room for others
 
 
 @njit(nogil=True, cache=True)
@@ -114,78 +112,3 @@ def row_norms(L: Any, turned: Any, shift: Any, base: float, norms: Any) -> None:
         for j in range(L.shape[1]):
             total += np.float64(L[i, j]) * (np.float64(turned[i, j]) + shift[j])
         norms[i] = np.sqrt(max(total, 0.0))
-
-
-@njit(nogil=True, cache=True)
-def tables(y: Any, fields: Any, up: Any, down: Any, out: Any) -> None:
-    """``out`` (nq, nibbles, 16) float32: what each nibble value adds to <y, l>, for y (nq, m) float32.
-
-    ``up`` (fields, 16) float32 is what a field's value adds to its column of l where y >= 0, ``down`` where y < 0.
-    """
-    out[:, :, :] = 0
-    for q in range(y.shape[0]):
-        for f in range(fields.shape[0]):
-            weight = y[q, fields[f, 0]]
-            values = up[f] if weight >= 0 else down[f]
-            for v in range(16):
-                out[q, fields[f, 1], v] += weight * values[(v >> fields[f, 2]) & fields[f, 3]]
-
-
-@njit(nogil=True, cache=True)
-def quantize_tables(
-    upper: Any, stages: Any, shifts: Any, out: Any, stage_out: Any, doublings: Any, scale: Any, base: Any, size: Any
-) -> None:
-    """Round tables to deficits: entries add up to base - scale * (nibbles << shifts + stages << doublings) at most.
-
-    The tables are ``upper`` (nq, nibbles, 16) and ``stages`` (nq, stages, 256), float32. A deficit is how far an entry
-    falls short of the largest of its table, rounded down: ``out`` (nq, nibbles * 16) and ``stage_out``
-    (nq, stages, 256) uint8 stop at 255. ``shifts`` (eights of nibbles,) uint8 make coarser steps of ``scale`` for
-    nibbles that weigh much; ``doublings`` (nq,) int64 receives how much coarser those of the stages are, so that they
-    do not stop. The scan adds the bytes of columns c, c + 2, c + 4 and c + 6 of each eight before it widens them, and
-    these sums stop at 255 too. The smaller ``scale``, the less is lost to rounding, and the more rows have sums that
-    stop: it is the smallest for which usual sums, up to ``_SPREADS`` standard deviations above their mean, do not.
-    ``size`` is the sum of the largest magnitudes, which rounding errors are relative to. ``scale``, ``base``, ``size``:
-    (nq,) float64.
-    """
-    nq, nibbles, _ = upper.shape
-    mean, variance = np.zeros(nibbles + 6), np.zeros(nibbles + 6)
-    best, best_stage = np.empty(nibbles), np.empty(stages.shape[1])
-    for q in range(nq):
-        base[q] = size[q] = step = 0.0
-        for c in range(nibbles):
-            best[c], least = upper[q, c].max(), np.float64(upper[q, c].min())
-            total = squares = 0.0
-            for v in range(16):
-                below = best[c] - np.float64(upper[q, c, v])
-                total += below
-                squares += below * below
-            mean[c] = total / 16
-            variance[c] = max(squares / 16 - mean[c] * mean[c], 0.0)
-            base[q] += best[c]
-            size[q] += max(-least, best[c])
-        for c in range(nibbles):
-            if c % 8 < 2:
-                usual = mean[c] + mean[c + 2] + mean[c + 4] + mean[c + 6]
-                spread = np.sqrt(variance[c] + variance[c + 2] + variance[c + 4] + variance[c + 6])
-                step = max(step, (usual + _SPREADS * spread) / (255 << shifts[c // 8]))
-        reach = 0.0
-        for s in range(stages.shape[1]):
-            best_stage[s], least = stages[q, s].max(), np.float64(stages[q, s].min())
-            reach = max(reach, best_stage[s] - least)
-            base[q] += best_stage[s]
-            size[q] += max(-least, best_stage[s])
-        step = max(step, reach * stages.shape[1] / _STAGES_MOST)
-        scale[q] = step
-        per = 1 / step if step > 0 else 0.0
-        per *= 1 - 1e-12  # so that a product rounded up does not pass the next whole number
-        for c in range(nibbles):
-            mine = per / (1 << shifts[c // 8])
-            for v in range(16):
-                out[q, 16 * c + v] = np.uint8(min(255.0, (best[c] - np.float64(upper[q, c, v])) * mine))
-        doublings[q] = 0
-        while reach * per > 255 << doublings[q]:
-            doublings[q] += 1
-        mine = per / (1 << doublings[q])
-        for s in range(stages.shape[1]):
-            for v in range(256):
-                stage_out[q, s, v] = np.uint8(min(255.0, (best_stage[s] - np.float64(stages[q, s, v])) * mine))

@@ -21,6 +21,7 @@ BLOCK = 32  # rows of one block
 GROUP = 8  # columns whose deficits add up within a byte, every other one, before they are widened
 PHASE = 1024  # columns whose groups, at 255 each, add up within 16 bits
 MOST = 65535  # of 16 bits
+SECONDS = 6  # bits of the second digit of a deficit: four of them add up within a byte
 
 
 class Layout(NamedTuple):
@@ -44,8 +45,8 @@ class Layout(NamedTuple):
 class Levels(NamedTuple):
     """Values by code, that rows share."""
 
-    fields: Any  # (fields, 5) int32: split column, nibble, shift in it, mask, shift in the code
-    split: Any  # (splits, 256) float32: the levels of those columns, by code
+    places: Any  # (splits, 5) int32: of a column whose code spans nibbles, two of them, a third, shift and mask in it
+    split: Any  # (splits, 256 or more) float32: the levels of those columns, by these nibbles, the first one lowest
     norms: Any  # (2^norm_bits,) float32: squared norms less the usual one, by code
 
 
@@ -60,6 +61,7 @@ class Queries(NamedTuple):
     """Queries made ready for the scan; nq of them."""
 
     deficits: Any  # (nq, nibbles * 16) uint8, in the steps of their segment
+    seconds: Any  # (nq, nibbles * 16) uint8: their second digits, in parts of a step, or (nq, 0)
     stage_deficits: Any  # (nq, stages, 256) uint8
     stage_doublings: Any  # (nq,) int64: of their sum, in the smallest steps
     limits: Any  # (nq, 32) uint8: by gain of four bits the largest deficit that may matter, low bytes, then high ones
@@ -70,6 +72,7 @@ class Queries(NamedTuple):
     split: Any  # (nq, splits) float32: y in the columns whose code spans several nibbles
     base: Any  # (nq,) float64: <q, mu>
     norm: Any  # (nq,) float64: under L2, |q|^2 and the usual squared norm, which stored ones are counted from; else 0
+    length: Any  # (nq,) float64: |q|
 
 
 @njit(nogil=True)

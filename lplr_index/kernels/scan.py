@@ -19,7 +19,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from lplr_index.kernels import bounds, layout, portable, topk, vectors
+from lplr_index.kernels import bounds, layout, portable, thresholds, topk, vectors
 from lplr_index.kernels.bounds import block_bounds
 from lplr_index.kernels.layout import (
     BLOCK,
@@ -38,7 +38,7 @@ from lplr_index.kernels.topk import offer
 
 TILE = 4  # queries that share one reading of a block
 SEGMENT = 128  # blocks that stay in the cache while all queries pass over them
-_SOURCES = [Path(str(module.__file__)) for module in (bounds, layout, portable, topk, vectors)]
+_SOURCES = [Path(str(module.__file__)) for module in (bounds, layout, portable, thresholds, topk, vectors)]
 STAMP = int.from_bytes(hashlib.sha256(b"".join(file.read_bytes() for file in _SOURCES)).digest()[:7], "little")
 
 
@@ -54,15 +54,15 @@ def lowest_bit(typingctx: Any, mask: Any) -> Any:
 
 @njit(nogil=True)
 def _exact_keys(
-    rows: Any, blocks: Any, layout: Layout, fields: Any, levels: Any, norms: Any, q: int, exact: Any, stages: Any,
-    split: Any, base: Any, norm: Any, keys: Any,
+    rows: Any, blocks: Any, layout: Layout, places: Any, levels: Any, norms: Any, q: int, exact: Any, stages: Any,
+    split: Any, base: Any, norm: Any, more: Any, keys: Any,
 ) -> None:  # fmt: skip
     """The ``keys`` (n,) of ``rows`` (n,) of the blocks: the float32 score, or minus the float32 squared distance.
 
-    ``fields``, ``levels`` and ``norms`` are what ``Levels`` holds, the arrays after ``q`` are of ``Queries``:
+    ``places``, ``levels`` and ``norms`` are what ``Levels`` holds, the arrays after ``q`` are of ``Queries``:
     numba counts references whenever an array is taken from a tuple or handed to a function; a row costs half of that.
     """
-    me = np.uint64(q)
+    me, thirds = np.uint64(q), levels.shape[1] > 256
     for i in range(rows.shape[0]):
         row, at = rows[i] % BLOCK, rows[i] // BLOCK * layout.block_bytes
         spot, high = np.uint64(at + 2 * (row & 7) + ((row >> 3) & 1)), np.uint8(4 * (row >> 4))
@@ -84,15 +84,18 @@ def _exact_keys(
         score = (a + b) + (c + d)
         for s in range(layout.stages):
             score += np.float64(stages[q, s, blocks[at + 16 * layout.nibbles + BLOCK * s + row]])
-        f = 0
-        while f < fields.shape[0]:
-            part, code = fields[f, 0], 0
-            while f < fields.shape[0] and fields[f, 0] == part:
-                nibble = (blocks[spot + np.uint64(16 * fields[f, 1])] >> high) & 15
-                code |= ((nibble >> fields[f, 2]) & fields[f, 3]) << fields[f, 4]
-                f += 1
-            score += np.float64(split[q, part]) * np.float64(levels[part, code])
-        score += base[q]
+        a = b = 0.0  # of the columns whose codes span nibbles, and of every other one of them
+        for part in range(places.shape[0]):
+            p = np.uint64(part)
+            first = (blocks[spot + np.uint64(16 * places[p, 0])] >> high) & 15
+            second = (blocks[spot + np.uint64(16 * places[p, 1])] >> high) & 15
+            code = np.uint64(first) | np.uint64(second) << np.uint64(4)
+            if thirds:
+                third = (blocks[spot + np.uint64(16 * places[p, 2])] >> high) & 15
+                code |= np.uint64((third >> places[p, 3]) & places[p, 4]) << np.uint64(8)
+            a, b = b, a + np.float64(split[me, p]) * np.float64(levels[p, code])
+        score += a + b
+        score += base[q] + more[i] if more.shape[0] else base[q]
         if layout.gain_bits:
             gain = gain_at(blocks, at, row, layout)
             score *= layout.gain_least + layout.gain_step * np.float64(gain) if gain else 0.0
@@ -154,20 +157,21 @@ def _estimated_keys(
 
 @njit(nogil=True)
 def settle(
-    rows: Any, deficits: Any, blocks: Any, row0: int, layout: Layout, levels: Levels, queries: Queries, q: int,
-    ids: Any, best: Any, found: Any, counts: Any, k: int, estimate: Any, radius: float,
+    rows: Any, deficits: Any, more: Any, blocks: Any, row0: int, layout: Layout, levels: Levels, queries: Queries,
+    q: int, ids: Any, best: Any, found: Any, counts: Any, k: int, estimate: Any, radius: float,
 ) -> None:  # fmt: skip
     """Offer ``rows`` (n,) of the blocks that may matter to query q, by exact keys or by what ``deficits`` (n,) tell.
 
-    Many at a time, so that the query's tables are in the cache.
+    Many at a time, so that the query's tables are in the cache. ``more`` (n,) float64 is added to the scores of rows,
+    unless it is empty.
     """
     keys = np.empty(rows.shape[0], np.float32)
     if estimate:
         _estimated_keys(rows, deficits, blocks, layout, levels.norms, q, queries.affine, keys)
     else:
         _exact_keys(
-            rows, blocks, layout, levels.fields, levels.split, levels.norms, q, queries.exact, queries.stages,
-            queries.split, queries.base, queries.norm, keys,
+            rows, blocks, layout, levels.places, levels.split, levels.norms, q, queries.exact, queries.stages,
+            queries.split, queries.base, queries.norm, more, keys,
         )  # fmt: skip
     for i in range(rows.shape[0]):
         number = row0 + rows[i]
@@ -215,7 +219,7 @@ def make_scan(simd: int) -> Any:
         _ = stamp
         masks, sums = np.empty(TILE, np.uint32), np.empty(TILE * BLOCK, np.uint16)
         held, deficits = np.empty((TILE, 2 * BLOCK), np.int64), np.empty((TILE, 2 * BLOCK), np.uint16)
-        holds = np.zeros(TILE, np.int64)  # rows that may matter and wait to be scored
+        nothing, holds = np.empty(0), np.zeros(TILE, np.int64)  # rows that may matter and wait to be scored
         stage_tables = tile_stages(queries.stage_deficits, queries.stage_doublings, TILE)
         nq, last = queries.base.shape[0], (rows + BLOCK - 1) // BLOCK
         ranging, estimate = radius > -np.inf, segments.ends[-1] < layout.nibbles
@@ -237,11 +241,11 @@ def make_scan(simd: int) -> Any:
                     at = block * layout.block_bytes
                     if tile == TILE:
                         some = block_bounds(
-                            simd, TILE, blocks, at, layout, levels, segments, queries, q, stage_tables, sums, masks
+                            simd, TILE, 1, blocks, at, layout, levels, segments, queries, q, stage_tables, sums, masks
                         )
                     else:
                         some = block_bounds(
-                            simd, 1, blocks, at, layout, levels, segments, queries, q, stage_tables, sums, masks
+                            simd, 1, 1, blocks, at, layout, levels, segments, queries, q, stage_tables, sums, masks
                         )
                     if some == 0:
                         continue
@@ -255,15 +259,15 @@ def make_scan(simd: int) -> Any:
                             holds[t] += 1
                         if holds[t] >= BLOCK or (ranging and holds[t]):
                             settle(
-                                held[t, : holds[t]], deficits[t, : holds[t]], blocks, row0, layout, levels, queries,
-                                q + t, ids, keys, found, counts, k, estimate, radius,
+                                held[t, : holds[t]], deficits[t, : holds[t]], nothing, blocks, row0, layout, levels,
+                                queries, q + t, ids, keys, found, counts, k, estimate, radius,
                             )  # fmt: skip
                             holds[t] = 0
                 for t in range(tile):
                     if holds[t]:
                         settle(
-                            held[t, : holds[t]], deficits[t, : holds[t]], blocks, row0, layout, levels, queries, q + t,
-                            ids, keys, found, counts, k, estimate, radius,
+                            held[t, : holds[t]], deficits[t, : holds[t]], nothing, blocks, row0, layout, levels,
+                            queries, q + t, ids, keys, found, counts, k, estimate, radius,
                         )  # fmt: skip
                         holds[t] = 0
                 q += tile
@@ -286,11 +290,26 @@ def make_finish() -> Any:
         ``blocks`` hold the ``count`` rows of the index from ``row0`` on; ``ids`` as in ``scan``.
         """
         _ = stamp
-        nothing, estimate = np.empty(0, np.uint16), False
+        no_deficits, nothing, estimate = np.empty(0, np.uint16), np.empty(0), False
         for q in range(rows.shape[0]):
             mine = rows[q, np.searchsorted(rows[q], row0) : np.searchsorted(rows[q], row0 + count)] - row0
             settle(
-                mine, nothing, blocks, row0, layout, levels, queries, q, ids, keys, found, counts, k, estimate, -np.inf
+                mine,
+                no_deficits,
+                nothing,
+                blocks,
+                row0,
+                layout,
+                levels,
+                queries,
+                q,
+                ids,
+                keys,
+                found,
+                counts,
+                k,
+                estimate,
+                -np.inf,
             )
 
     return finish

@@ -49,20 +49,6 @@ def _splat(builder: Any, scalar: Any, kind: Any) -> Any:
 
 
 @intrinsic
-def _multiply_add(typingctx: Any, total: Any, at: Any, book: Any, entry: Any, factor: Any) -> Any:
-    """total[at : at + 16] += factor * book[entry : entry + 16], of flat float32 arrays."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        into = _spot(context, builder, signature.args[0], args[0], args[1], _FLOATS)
-        words = _load(builder, _spot(context, builder, signature.args[2], args[2], args[3], _FLOATS))
-        more = builder.fmul(words, _splat(builder, args[4], _FLOATS))
-        builder.store(builder.fadd(_load(builder, into), more), into).align = 4
-        return context.get_dummy_value()
-
-    return types.void(total, types.intp, book, types.intp, types.float32), generate
-
-
-@intrinsic
 def _weigh(
     typingctx: Any, costs: Any, at: Any, squares: Any, state: Any, book: Any, y: Any, first: Any, own: Any, after: Any
 ) -> Any:
@@ -383,18 +369,3 @@ def tally(y: Any, starts: Any, nibbles: Any, pairs: Any, sums: Any) -> None:
                 sums[j, 0, own] += y[i, j]
                 sums[j, 1, before] += y[i, j]
             before = own
-
-
-@njit(nogil=True, cache=True)
-def tables(y: Any, starts: Any, book: Any, out: Any) -> None:
-    """``out`` (nq, steps, 16) float32: what each nibble adds to <y, l>, for y (nq, m) float32."""
-    steps = starts.shape[0] - 1
-    for q in range(y.shape[0]):
-        total = np.zeros(steps * 16, np.float32)
-        for t in range(steps):
-            for j in range(starts[t], starts[t + 1]):
-                _multiply_add(total, 16 * t, book, 32 * j, y[q, j])
-                if t:
-                    _multiply_add(total, 16 * (t - 1), book, 32 * j + 16, y[q, j])
-        for t in range(steps):
-            out[q, t, :] = total[16 * t : 16 * t + 16]
