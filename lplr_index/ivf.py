@@ -22,6 +22,7 @@ from lplr_index.model import Model
 from lplr_index.settings import Settings
 from lplr_index.threads import as_threads, available, run
 
+NPROBE = 16  # lists that a search looks at, where nobody says how many
 _DECODED_ROWS = 1 << 12  # rows whose float32 vectors are in memory at a time
 
 
@@ -75,7 +76,7 @@ class IndexIVFLPLR(IndexLPLR):
         metric: str | int = "cosine",
         *,
         nlist: int = 1024,
-        nprobe: int = 16,
+        nprobe: int = NPROBE,
         seed: int = 0,
     ) -> None:
         self._nlist = as_integer(nlist, "nlist", least=1, most=MOST_LISTS)
@@ -242,13 +243,7 @@ class IndexIVFLPLR(IndexLPLR):
 
     def _append(self, codes: ByteMatrix, ids: IdArray | None) -> None:
         """Add rows' bytes (n, sa_code_size) under ids (n,) of the user's own, or under the next ones where None."""
-        model, held = self.model, self.rows
-        lists = model.lists_of(codes)
-        starts = range(0, len(codes), _DECODED_ROWS)
-        found = run([partial(model.reach, codes[at : at + _DECODED_ROWS]) for at in starts], available())
-        held.append(codes, ids)
-        for at, (far, norms) in zip(starts, found, strict=True):
-            held.widen(lists[at : at + _DECODED_ROWS], far, norms)
+        append_rows(self.rows, self.model, codes, ids)
 
     @property
     def _lists(self) -> Lists:
@@ -256,3 +251,19 @@ class IndexIVFLPLR(IndexLPLR):
         if not isinstance(rows, Lists):
             raise InputError(f"expected rows in lists, got {type(rows).__name__}")
         return rows
+
+
+def append_rows(held: Lists, model: ListModel, codes: ByteMatrix, ids: IdArray | None) -> None:
+    """Add rows' bytes (n, number_bytes + code_size) under ids (n,) of one's own, or under the next ones where None.
+
+    Raises
+    ------
+    InputError
+        As ``Lists.append``, or if a list is not there; nothing is added then.
+    """
+    lists = model.lists_of(codes)
+    starts = range(0, len(codes), _DECODED_ROWS)
+    found = run([partial(model.reach, codes[at : at + _DECODED_ROWS]) for at in starts], available())
+    held.append(codes, ids)
+    for at, (far, norms) in zip(starts, found, strict=True):
+        held.widen(lists[at : at + _DECODED_ROWS], far, norms)

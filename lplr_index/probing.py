@@ -32,8 +32,13 @@ if TYPE_CHECKING:
     from lplr_index.kernels.layout import Queries
 
 Mask = npt.NDArray[np.bool_]
-Parts = list[tuple[Run, Filter, npt.NDArray[np.integer]]]
+Ids = npt.NDArray[np.integer]
+Ready = tuple["Queries", IdArray, FloatMatrix]
+"""What ``ready`` gives."""
+Parts = list[tuple[Run, Filter, Ids]]
 """Runs, each with the filter and the ids of its rows as they lie."""
+
+_NOTHING = np.empty(0, np.float32), np.empty(0, np.int64)
 
 
 def search(
@@ -51,13 +56,9 @@ def search(
     parts, best = _parts(held, mask), Best.none(len(xq), k)
 
     def rank(part: slice) -> None:
-        scan, (queries, *probes), loose = scan_lists_kernel(), ready(model, xq[part], nprobe), looseness(model)
-        where = where_of(model, model.codec.nibbles)
+        asked = ready(model, xq[part], nprobe)
         for one, allowed, ids in parts:
-            flat = one.blocks.reshape(-1)
-            scan(
-                flat, one.starts, *where, queries, *probes, loose, held.reach, allowed, ids, *best.of(part), k, -np.inf
-            )
+            scan_run(one, model, asked, held.reach, allowed, ids, best.of(part), k)
 
     run([partial(rank, part) for part in cut_queries(len(xq), threads)], threads)
     return best.ranked(k)
@@ -70,21 +71,34 @@ def range_search(
     parts, ids = _parts(held, mask, by_number=True), held.ids.all()
 
     def find(q: int) -> tuple[npt.NDArray[np.float32], IdArray]:
-        scan, (queries, lists, products) = scan_lists_kernel(), ready(model, xq[q : q + 1], nprobe)
-        where = where_of(model, model.codec.nibbles)
-        sizes = [int(np.diff(one.starts)[lists[0]].sum()) for one, _, _ in parts]
-        keys, found = np.empty((1, sum(sizes)), np.float32), np.empty((1, sum(sizes)), np.int64)
-        counts = np.zeros(1, np.int64)
+        asked = ready(model, xq[q : q + 1], nprobe)
+        found = [_NOTHING]
         for one, allowed, numbers in parts:
-            flat = one.blocks.reshape(-1)
-            scan(
-                flat, one.starts, *where, queries, lists, products, looseness(model), held.reach, allowed, numbers,
-                keys, found, counts, 1, radius,
-            )  # fmt: skip
-        order = np.argsort(found[0, : counts[0]])
-        return keys[0][order], ids[found[0][order]]
+            found.append(range_of_run(one, model, asked, held.reach, allowed, numbers, radius))
+        keys, rows = (np.concatenate(each) for each in zip(*found, strict=True))
+        order = np.argsort(rows)
+        return keys[order], ids[rows[order]]
 
     return run([partial(find, q) for q in range(len(xq))], threads)
+
+
+def scan_run(
+    one: Run, model: ListModel, asked: Ready, reach: FloatMatrix, allowed: Filter, ids: Ids, best: Best, k: int
+) -> None:
+    """Offer the rows of a run that are allowed, by their ids as they lie (n,), to the k best of queries made ready."""
+    what = *where_of(model, model.codec.nibbles), *asked, looseness(model)
+    scan_lists_kernel()(one.blocks.reshape(-1), one.starts, *what, reach, allowed, ids, *best, k, -np.inf)
+
+
+def range_of_run(
+    one: Run, model: ListModel, asked: Ready, reach: FloatMatrix, allowed: Filter, ids: Ids, radius: float
+) -> tuple[npt.NDArray[np.float32], IdArray]:
+    """The keys (n,) and ids (n,) of those rows of a run whose key is above ``radius``, for one query made ready."""
+    what = *where_of(model, model.codec.nibbles), *asked, looseness(model)
+    room = int(np.diff(one.starts)[asked[1][0]].sum())
+    found = Best(np.empty((1, room), np.float32), np.empty((1, room), np.int64), np.zeros(1, np.int64))
+    scan_lists_kernel()(one.blocks.reshape(-1), one.starts, *what, reach, allowed, ids, *found, 1, radius)
+    return found.keys[0, : found.counts[0]], found.found[0, : found.counts[0]]
 
 
 def _parts(held: Lists, mask: Mask | None, *, by_number: bool = False) -> Parts:
@@ -97,10 +111,9 @@ def _parts(held: Lists, mask: Mask | None, *, by_number: bool = False) -> Parts:
     return parts
 
 
-def ready(model: ListModel, xq: FloatMatrix, nprobe: int) -> tuple[Queries, IdArray, FloatMatrix]:
+def ready(model: ListModel, xq: FloatMatrix, nprobe: int) -> Ready:
     """Queries xq (nq, d) for the scan, their lists (nq, nprobe), and the products with the centroids."""
-    lists, products = model.coarse.probe(xq, nprobe)
-    return prepare(model, xq, digits=2), lists, products
+    return prepare(model, xq, digits=2), *model.coarse.probe(xq, nprobe)
 
 
 def looseness(model: ListModel) -> float:

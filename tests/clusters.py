@@ -52,7 +52,7 @@ def everything(source: IndexLPLR | Path) -> tuple[str, npt.NDArray[np.int64], np
     else:
         parts = Follower(source).now().view().parts
         ids = np.concatenate([part.numbers.part(0, part.n) for part in parts])
-        codes = np.concatenate([part.codes.store.rows(np.arange(part.n)) for part in parts])
+        codes = np.concatenate([part.rows.data(np.arange(part.n)) for part in parts])
         digest = Follower(source).now().model.digest
     order = np.argsort(ids)
     return digest, ids[order], codes[order]

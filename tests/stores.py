@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from functools import cache
@@ -11,11 +12,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexes import D_SMALL, queries, rows, trained, training_rows
-from lplr_index import open_store
+from indexes import D_SMALL, in_lists, queries, rows, trained, training_rows
+from lplr_index import IndexIVFLPLR, open_store
+from lplr_index.coarse import Coarse
 from lplr_index.store import merging
 
 FLUSH_ROWS = 64  # rows of a journal, where tests want many segments
+NLIST = 12
+LISTS = (None, NLIST)  # of a flat store, and of one with lists
+
+
+@contextlib.contextmanager
+def plain_lists():
+    """Make lists around the first rows of what they are trained on, as ``in_lists`` does: quickly, without faiss."""
+
+    def train(x, nlist, metric, _seed):
+        return Coarse(x[:nlist].copy(), metric)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Coarse, "train", train)
+        yield
 
 
 def small(path, kind="int", *, metric="cosine", bits=2.0, trains=True, **options):
@@ -23,23 +39,24 @@ def small(path, kind="int", *, metric="cosine", bits=2.0, trains=True, **options
     options.setdefault("train_rows", None)
     store = open_store(path, D_SMALL, bits, metric, ids=kind, **options)
     if trains:
-        store.train(training_rows())
+        with plain_lists():
+            store.train(training_rows())
     return store
 
 
-def twin(metric="cosine", kind="auto-2"):
+def twin(metric="cosine", kind="auto-2", nlist=None):
     """Return the index that such a store must equal."""
-    return trained(metric, kind)
+    return in_lists(metric, nlist=nlist) if nlist else trained(metric, kind)
 
 
 @cache
-def _made(kind):
+def _made(kind, nlist):
     """Return the files of a store with some segments, dead rows in them, and a journal."""
     folder = Path(tempfile.mkdtemp()) / "store"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(merging, "FLUSH_ROWS", FLUSH_ROWS)
         patch.setattr(merging, "FAN", 1000)
-        with small(folder, kind, background=False) as store:
+        with small(folder, kind, nlist=nlist, background=False) as store:
             for start in range(0, 200, 20):
                 store.add(rows(200)[start : start + 20], names(range(start, start + 20), kind))
             store.delete(names([3, 70, 71], kind))
@@ -52,17 +69,17 @@ def _made(kind):
     return files
 
 
-def written(path, kind="int"):
+def written(path, kind="int", nlist=None):
     """Write a store with some segments, dead rows in them, and a journal; return its folder."""
     path.mkdir()
-    for name, data in _made(kind).items():
+    for name, data in _made(kind, nlist).items():
         (path / name).write_bytes(data)
     return path
 
 
-def written_twin():
+def written_twin(nlist=None):
     """Return the index that ``written`` equals."""
-    index = trained()
+    index = twin(nlist=nlist)
     index.add(rows(330))
     index.remove_ids([3, 70, 71, 150, 329, 5, 199])
     index.add_with_ids(rows(3)[:2], [5, 199])
@@ -90,13 +107,20 @@ def flip(path, place):
 def assert_same_results(store, index, k=700):
     """Compare a store with the index of the same rows, bit for bit."""
     assert store.ntotal == len(store) == index.ntotal
-    for actual, expected in zip(store.search(queries(), k), index.search(queries(), k), strict=True):
-        np.testing.assert_array_equal(actual, expected)
-    radius = 2.0 if index.metric == "l2" else 0.3
-    order = np.argsort(index.rows.ids.all())
-    lims, D, I = index.range_search(queries(), radius)
-    by_id = np.concatenate([np.lexsort((I[a:b],)) + a for a, b in pairwise(lims)])
-    for actual, expected in zip(store.range_search(queries(), radius), (lims, D[by_id], I[by_id]), strict=True):
-        np.testing.assert_array_equal(actual, expected)
-    ids = index.rows.ids.all()[order]
+    lists = isinstance(index, IndexIVFLPLR)
+    assert store.nlist == (index.nlist if lists else 0)
+    for how in [{"nprobe": nprobe} for nprobe in (1, 3, 99)] if lists else [{}]:
+        for few in (k, 5):
+            for actual, expected in zip(
+                store.search(queries(), few, **how), index.search(queries(), few, **how), strict=True
+            ):
+                np.testing.assert_array_equal(actual, expected)
+        radius = 2.0 if index.metric == "l2" else 0.3
+        lims, D, I = index.range_search(queries(), radius, **how)
+        by_id = np.concatenate([np.lexsort((I[a:b],)) + a for a, b in pairwise(lims)])
+        for actual, expected in zip(
+            store.range_search(queries(), radius, **how), (lims, D[by_id], I[by_id]), strict=True
+        ):
+            np.testing.assert_array_equal(actual, expected)
+    ids = np.sort(index.rows.ids.all())
     np.testing.assert_array_equal(store.reconstruct_batch(ids), index.reconstruct_batch(ids))

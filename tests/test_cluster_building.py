@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from clusters import Shuffled, everything, one_index, same, store
-from lplr_index import IndexLPLR, index_factory, open_store, open_vectors, write_vectors
+from lplr_index import IndexIVFLPLR, IndexLPLR, index_factory, open_store, open_vectors, write_vectors
 from lplr_index.building import ZeroRows
 from lplr_index.cluster import building
 from lplr_index.cluster.building import build_store, encode_slice, gather, take_rows
@@ -15,6 +15,7 @@ from lplr_index.cluster.slices import Source
 from lplr_index.errors import InputError, VectorFileError, WriteError, ZeroVectorWarning
 from lplr_index.storage import serialize_index
 from lplr_index.vectors.base import draw_rows
+from stores import plain_lists
 
 CASES = [
     ({"bits": 2}, {}),
@@ -48,6 +49,26 @@ def test_all_segments_are_the_one_index_bit_by_bit(x, tmp_path, index, how, work
     with open_store(folder, read_only=True) as opened:
         assert opened.info()["segments"] == -(-1000 // slice_rows)
         assert opened.verify() == []
+
+
+@pytest.mark.parametrize(("workers", "slice_rows"), [(1, 5000), (2, 500), (5, 17), (3, 333)])
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+def test_segments_in_lists_are_the_one_index_bit_by_bit(x, vectors, tmp_path, metric, workers, slice_rows):
+    with plain_lists():
+        one = one_index(x, IndexIVFLPLR(48, 2, metric, nlist=12), train_rows=400)
+        index, machines = IndexIVFLPLR(48, 2, metric, nlist=12), Shuffled(workers, seed=slice_rows)
+        folder = store(x, index, tmp_path / "folder", machines, slice_rows=slice_rows, train_rows=400)
+
+    assert same(everything(folder), everything(one))
+    with open_store(folder) as opened:
+        assert opened.info()["segments"] == -(-1000 // slice_rows)
+        assert opened.nlist == 12
+        assert opened.verify() == []
+        for nprobe in (1, 3, 12):
+            assert same(opened.search(vectors.xq, 20, nprobe=nprobe), one.search(vectors.xq, 20, nprobe=nprobe))
+        opened.add(vectors.xq)
+        one.add(vectors.xq)
+        assert same(opened.search(vectors.xq, 20), one.search(vectors.xq, 20))
 
 
 def test_files_of_several_kinds_are_one_matrix(vectors, tmp_path):
@@ -201,8 +222,7 @@ def test_what_cannot_be_built_is_refused_before_anything_is_read(x, vectors, tmp
     monkeypatch.setattr(Source, "open", None)
     cases = [
         (IndexLPLR(47), {}, InputError, "to have 47 columns"),
-        (index_factory(48, "LPLR1.0,Refine(LPLR2.0)"), {}, InputError, "without a second stage or lists"),
-        (index_factory(48, "IVF4,LPLR1.0"), {}, InputError, "without a second stage or lists"),
+        (index_factory(48, "LPLR1.0,Refine(LPLR2.0)"), {}, InputError, "without a second stage"),
         (full, {}, InputError, "empty index to build a store, got one that holds 1000 rows"),
         (IndexLPLR(48), {"ids": [1, 2]}, InputError, "expected 1000 ids"),
         (IndexLPLR(48), {"train_rows": 0}, InputError, "train_rows"),

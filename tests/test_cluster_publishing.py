@@ -23,7 +23,7 @@ def indexes(vectors):
 
 
 def written(folder, index, x, number, ids):
-    return write_rows(folder, number, index.model, index.sa_encode(x), np.asarray(ids))
+    return write_rows(folder, number, index, index.sa_encode(x), np.asarray(ids))
 
 
 def test_segments_become_a_store(tmp_path, indexes, vectors):

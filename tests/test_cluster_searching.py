@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from clusters import Shuffled, one_index, same, store
-from lplr_index import IndexLPLR, open_store, write_vectors
+from lplr_index import IndexIVFLPLR, IndexLPLR, open_store, write_vectors
 from lplr_index.cluster import ClusterStore
 from lplr_index.cluster.machines import Here
 from lplr_index.cluster.searching import Part, open_part
@@ -22,6 +22,7 @@ from lplr_index.errors import (
     ZeroVectorWarning,
 )
 from lplr_index.store.following import Follower
+from stores import plain_lists
 
 
 @pytest.fixture(scope="module", params=["cosine", "ip", "l2"])
@@ -47,6 +48,34 @@ def test_distances_and_ids_are_those_of_one_index(built, vectors, workers, k):
     ties = D[:, 1:] == D[:, :-1]
     assert k == 1 or ties.any()  # rows that are there three times
     assert (I[:, 1:][ties & (I[:, 1:] >= 0)] > I[:, :-1][ties & (I[:, 1:] >= 0)]).all()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_lists_are_looked_at_by_all_workers(vectors, tmp_path, workers):
+    write_vectors(tmp_path / "x.npy", vectors.xb)
+    with plain_lists():
+        one = one_index(tmp_path / "x.npy", IndexIVFLPLR(48, 1, nlist=12))
+        folder = store(tmp_path / "x.npy", IndexIVFLPLR(48, 1, nlist=12), tmp_path / "f", slice_rows=97)
+    with open_store(folder) as grown:
+        grown.add(vectors.xb[:20])
+        grown.delete([3, 500, 1001])
+    one.add(vectors.xb[:20])
+    one.remove_ids([3, 500, 1001])
+    index = ClusterStore(folder, Shuffled(workers, 0))
+
+    assert index.nlist == 12
+    for nprobe in (1, 4, 12):
+        assert same(index.search(vectors.xq, 30, nprobe=nprobe), one.search(vectors.xq, 30, nprobe=nprobe))
+    index.nprobe = one.nprobe = 2
+    assert same(index.search(vectors.xq, 30), one.search(vectors.xq, 30))
+    some = np.arange(0, 1000, 3)
+    assert same(index.search(vectors.xq, 30, filter=some), one.search(vectors.xq, 30, filter=some))
+
+
+def test_lists_of_a_store_without_them_are_refused(built, vectors):
+    _, folder = built
+    with pytest.raises(InputError, match="expected nprobe only of a store with lists"):
+        ClusterStore(folder, Here(2)).search(vectors.xq, 1, nprobe=2)
 
 
 def test_filters_are_those_of_one_index(built, vectors):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 
 import numpy as np
 import pytest
 
 from indexes import D_SMALL, queries, rows, training_rows
-from lplr_index import METRIC_L2, IndexLPLR, open_store
+from lplr_index import METRIC_L2, IndexIVFLPLR, IndexLPLR, open_store
 from lplr_index.errors import (
     InputError,
     LockedError,
+    MissingDependencyError,
     NotAnIndexError,
     UnknownIdError,
     UnsupportedError,
@@ -20,7 +22,7 @@ from lplr_index.errors import (
     ZeroVectorWarning,
 )
 from lplr_index.store import Store
-from stores import assert_same_results, names, small, twin, written, written_twin
+from stores import LISTS, assert_same_results, names, plain_lists, small, twin, written, written_twin
 
 METRICS_AND_KINDS = [("cosine", "auto-2"), ("ip", "auto-2"), ("l2", "auto-2")]
 
@@ -50,10 +52,11 @@ def changed(store, index, rng, held, steps=25):
 
 
 @pytest.mark.parametrize(("metric", "kind"), METRICS_AND_KINDS)
+@pytest.mark.parametrize("nlist", LISTS)
 @pytest.mark.parametrize("background", [True, False])
-def test_it_equals_one_index_over_the_same_rows(tmp_path, rng, short_journals, metric, kind, background):
-    index = twin(metric, kind)
-    with small(tmp_path / "s", metric=metric, background=background) as store:
+def test_it_equals_one_index_over_the_same_rows(tmp_path, rng, short_journals, metric, kind, nlist, background):
+    index = twin(metric, kind, nlist)
+    with small(tmp_path / "s", metric=metric, nlist=nlist, background=background) as store:
         assert_same_results(store, index)
         held: list[int] = []
         for _ in range(4):
@@ -72,13 +75,14 @@ def test_it_equals_one_index_over_the_same_rows(tmp_path, rng, short_journals, m
         assert store.verify() == []
 
 
+@pytest.mark.parametrize("nlist", LISTS)
 @pytest.mark.parametrize("threads", [1, 2])
-def test_ties_go_to_the_lowest_id_wherever_it_lies(tmp_path, short_journals, threads):
+def test_ties_go_to_the_lowest_id_wherever_it_lies(tmp_path, short_journals, nlist, threads):
     x = np.repeat(rows(1), 300, axis=0)
     ids = np.random.default_rng(0).permutation(1000)[:300]
-    index = twin()
+    index = twin(nlist=nlist)
     index.add_with_ids(x, ids)
-    with small(tmp_path / "s", background=False) as store:
+    with small(tmp_path / "s", nlist=nlist, background=False) as store:
         for start in range(0, 300, 30):
             store.add(x[start : start + 30], ids[start : start + 30])
         D, I = store.search(rows(1), 10, threads=threads)
@@ -86,9 +90,10 @@ def test_ties_go_to_the_lowest_id_wherever_it_lies(tmp_path, short_journals, thr
     np.testing.assert_array_equal(D, index.search(rows(1), 10)[0])
 
 
+@pytest.mark.parametrize("nlist", LISTS)
 @pytest.mark.parametrize("kind", ["int", "str"])
-def test_ids_come_back_as_they_were_given(tmp_path, short_journals, kind):
-    with small(tmp_path / "s", kind, background=False) as store:
+def test_ids_come_back_as_they_were_given(tmp_path, short_journals, nlist, kind):
+    with small(tmp_path / "s", kind, nlist=nlist, background=False) as store:
         given = store.add(rows(200), names(range(200), kind))
         D, I = store.search(rows(3), 250)
         lims, _, found = store.range_search(rows(3), -2.0)
@@ -121,10 +126,13 @@ def test_strings_tie_in_the_order_they_came(tmp_path, short_journals):
         assert store.search(rows(1), 100)[1][0].tolist() == [*expected[2:], "0", "7"]
 
 
+@pytest.mark.parametrize("nlist", LISTS)
 @pytest.mark.parametrize("kind", ["int", "str"])
-def test_filters(tmp_path, kind):
-    index = written_twin()
-    with open_store(written(tmp_path / "s", kind)) as store:
+def test_filters(tmp_path, nlist, kind):
+    index = written_twin(nlist)
+    with open_store(written(tmp_path / "s", kind, nlist)) as store:
+        if nlist:
+            index.nprobe = store.nprobe
         wanted = [5, 199, 3, 17, 301, 4000]
         D, I = store.search(queries(), 6, filter=names(wanted, kind))
         expected = index.search(queries(), 6, filter=wanted)
@@ -136,11 +144,14 @@ def test_filters(tmp_path, kind):
         assert lims[-1] == len(I) == 4 * len(queries())
 
 
-def test_a_selector_filters_and_a_mask_does_not(tmp_path):
+@pytest.mark.parametrize("nlist", LISTS)
+def test_a_selector_filters_and_a_mask_does_not(tmp_path, nlist):
     faiss = pytest.importorskip("faiss")
-    index = written_twin()
+    index = written_twin(nlist)
     selector = faiss.IDSelectorRange(10, 200)
-    with open_store(written(tmp_path / "s")) as store:
+    with open_store(written(tmp_path / "s", nlist=nlist)) as store:
+        if nlist:
+            store.nprobe = index.nprobe
         for actual, expected in zip(
             store.search(queries(), 9, filter=selector), index.search(queries(), 9, filter=selector), strict=True
         ):
@@ -186,12 +197,15 @@ def exact_keys(x, xq, metric):
     return np.cumsum(pairs, axis=2)[:, :, -1].astype(np.float32)  # in order, as the kernel adds
 
 
+@pytest.mark.parametrize("nlist", LISTS)
 @pytest.mark.parametrize("kind", ["int", "str"])
-def test_it_trains_itself_when_there_are_enough_rows(tmp_path, kind):
-    index = IndexLPLR(D_SMALL, 2.0)
+def test_it_trains_itself_when_there_are_enough_rows(tmp_path, nlist, kind):
+    if nlist:
+        pytest.importorskip("faiss")
+    index = IndexIVFLPLR(D_SMALL, 2.0, nlist=nlist) if nlist else IndexLPLR(D_SMALL, 2.0)
     index.train(rows(330))
     index.add(rows(400))
-    with small(tmp_path / "s", kind, trains=False, train_rows=330) as store:
+    with small(tmp_path / "s", kind, trains=False, train_rows=330, nlist=nlist) as store:
         store.add(rows(300), names(range(300), kind))
         assert not store.is_trained
         store.add(rows(330)[300:], names(range(300, 330), kind))
@@ -208,13 +222,38 @@ def test_it_trains_itself_when_there_are_enough_rows(tmp_path, kind):
         np.testing.assert_array_equal(store.search(queries(), 20)[0], D)
 
 
-def test_training_on_a_sample_packs_the_rows_there_are(tmp_path):
-    index = twin()
+@pytest.mark.parametrize("nlist", LISTS)
+def test_training_on_a_sample_packs_the_rows_there_are(tmp_path, nlist):
+    index = twin(nlist=nlist)
     index.add(rows(100))
-    with small(tmp_path / "s", trains=False) as store:
+    with small(tmp_path / "s", trains=False, nlist=nlist) as store, plain_lists():
         store.add(rows(100))
         store.train(training_rows())
         assert_same_results(store, index)
+
+
+def test_lists_want_rows_to_train_on_and_no_queries(tmp_path):
+    """So few rows as ``train_rows`` says do not train so many lists."""
+    with small(tmp_path / "s", trains=False, train_rows=30, nlist=12) as store, plain_lists():
+        store.add(rows(12 * 16 - 1))
+        assert not store.is_trained
+        with pytest.raises(InputError, match="expected no queries to train lists with"):
+            store.train(queries=queries())
+        store.add(rows(200)[199:])
+        assert store.is_trained
+
+
+def test_lists_need_faiss_to_be_trained_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with small(tmp_path / "s", trains=False, nlist=12) as store:
+        store.add(rows(100))
+        with pytest.raises(MissingDependencyError, match="faiss"):
+            store.train()
+        assert store.search(rows(3), 1)[1][:, 0].tolist() == [0, 1, 2]
+    with open_store(written(tmp_path / "t", nlist=12)) as store:
+        assert_same_results(store, written_twin(12))
+        store.compact()
+        store.add(rows(1))
 
 
 def test_training_needs_rows(tmp_path):
@@ -277,8 +316,9 @@ def test_unknown_integers(tmp_path):
         assert store.reconstruct_batch([]).shape == (0, D_SMALL)
 
 
-def test_nothing_is_added_where_nothing_is_given(tmp_path):
-    with small(tmp_path / "s") as store:
+@pytest.mark.parametrize("nlist", LISTS)
+def test_nothing_is_added_where_nothing_is_given(tmp_path, nlist):
+    with small(tmp_path / "s", nlist=nlist) as store:
         assert store.add(rows(1)[:0]).tolist() == []
         assert store.delete([]) == 0
         assert store.ntotal == 0
@@ -314,6 +354,40 @@ def test_a_store_is_what_it_was_made_with(tmp_path):
     open_store(tmp_path / "s").close()  # and none of these has kept the lock
 
 
+def test_lists_are_what_the_store_was_made_with(tmp_path):
+    open_store(tmp_path / "s", D_SMALL, nlist=12).close()
+    open_store(tmp_path / "flat", D_SMALL).close()
+    for path, nlist, words in [
+        ("s", 13, "expected nlist = 12, as .* was made, got 13"),
+        ("flat", 12, "expected no nlist, as .* was made, got 12"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            open_store(tmp_path / path, nlist=nlist)
+    with open_store(tmp_path / "s", nlist=12) as store, open_store(tmp_path / "flat") as flat:
+        assert (store.nlist, store.nprobe, flat.nlist) == (12, 16, 0)
+        assert repr(store).endswith("metric='cosine', nlist=12)")
+        store.nprobe = 3
+        assert store.nprobe == 3
+        for wrong in (0, "all"):
+            with pytest.raises(InputError, match="expected nprobe to be an integer"):
+                store.nprobe = wrong
+            with pytest.raises(InputError, match="expected nprobe to be an integer"):
+                store.search(queries(), 1, nprobe=wrong)
+        assert store.info()["lists"] == 12
+        assert store.info()["list_bytes"] == 5
+        assert store.info()["nprobe"] == 3
+        assert (flat.info()["lists"], flat.info()["nprobe"], flat.info()["list_bytes"]) == (0, 0, 0)
+        words = "expected nprobe only of a store with lists, which one made with nlist has, got it of Store"
+        for asked in (
+            lambda: flat.search(queries(), 1, nprobe=3),
+            lambda: flat.range_search(queries(), 0.5, nprobe=3),
+            lambda: flat.nprobe,
+            lambda: setattr(flat, "nprobe", 3),
+        ):
+            with pytest.raises(InputError, match=words):
+                asked()
+
+
 def test_what_cannot_be_opened(tmp_path):
     with pytest.raises(FileNotFoundError):
         open_store(tmp_path / "nothing")
@@ -336,6 +410,9 @@ def test_what_cannot_be_opened(tmp_path):
         ({"d": 48, "metric": "hamming"}, "expected metric"),
         ({"d": 48, "ids": "uuid"}, "expected ids to be one of int, str, got 'uuid'"),
         ({"d": 48, "train_rows": 0}, "expected train_rows to be an integer >= 1, got 0"),
+        ({"d": 48, "nlist": 0}, "expected nlist to be an integer from 1 to 65536, got 0"),
+        ({"d": 48, "nlist": 65537}, "expected nlist to be an integer from 1 to 65536, got 65537"),
+        ({"d": 48, "nlist": 12, "method": "nq"}, "expected no method but auto with nlist, got 'nq'"),
         ({"d": 48, "skip_damaged": True}, "expected skip_damaged together with read_only"),
     ]:
         with pytest.raises(InputError, match=words):
@@ -387,10 +464,11 @@ def test_info(tmp_path):
 # Many at once
 
 
-def test_threads_add_delete_and_search_at_once(tmp_path, short_journals):
+@pytest.mark.parametrize("nlist", LISTS)
+def test_threads_add_delete_and_search_at_once(tmp_path, short_journals, nlist):
     """Every search sees each call as a whole: of rows that come and go in pairs it finds both or none."""
     stop, wrong = threading.Event(), []
-    with small(tmp_path / "s") as store:
+    with small(tmp_path / "s", nlist=nlist) as store:
 
         def write(first):
             x = rows(2)

@@ -12,7 +12,7 @@ from lplr_index.store.folder import parsed, read_manifest, strangers
 from lplr_index.store.following import read_journal
 from lplr_index.store.journal import Change
 from lplr_index.store.searching import names_of, numbers_of, vectors_of
-from stores import names, written, written_twin
+from stores import LISTS, names, written, written_twin
 
 
 def opened(folder):
@@ -52,14 +52,15 @@ def test_a_row_that_is_there_is_not_added_by_a_journal(tmp_path):
         contents.replay([change])
 
 
+@pytest.mark.parametrize("nlist", LISTS)
 @pytest.mark.parametrize("kind", ["int", "str"])
-def test_a_view_finds_rows(tmp_path, kind):
-    folder = written(tmp_path / "s", kind)
+def test_a_view_finds_rows(tmp_path, nlist, kind):
+    folder = written(tmp_path / "s", kind, nlist)
     contents = opened(folder)
     read_journal(folder, contents, 0)
     view = contents.view()
     assert view is contents.view()
-    index = written_twin()
+    index = written_twin(nlist)
     if kind == "int":
         x_hat, known = vectors_of(view, np.array([5, 3, 17]))
         assert known.tolist() == [True, False, True]

@@ -15,7 +15,7 @@ from lplr_index import open_store
 from lplr_index.errors import ChecksumError, FormatError, MissingFileError, TruncatedError
 from lplr_index.store import following
 from lplr_index.store.following import Follower
-from stores import assert_same_results, file_of, flip, small, twin, written, written_twin
+from stores import LISTS, assert_same_results, file_of, flip, plain_lists, small, written, written_twin
 
 READER = """
 import sys, numpy as np
@@ -28,9 +28,9 @@ for line in sys.stdin:
 """
 
 
-def test_a_reader_sees_every_change(tmp_path, short_journals):
-    index = twin()
-    with small(tmp_path / "s", trains=False, background=False) as store:
+@pytest.mark.parametrize("nlist", LISTS)
+def test_a_reader_sees_every_change(tmp_path, short_journals, nlist):
+    with small(tmp_path / "s", trains=False, background=False, nlist=nlist) as store, plain_lists():
         reader = open_store(tmp_path / "s", read_only=True)
         store.add(rows(50))
         assert reader.ntotal == 50
@@ -51,9 +51,10 @@ def test_a_reader_sees_every_change(tmp_path, short_journals):
         assert reader.ntotal == store.ntotal
 
 
-def test_a_reader_in_another_process(tmp_path):
+@pytest.mark.parametrize("nlist", LISTS)
+def test_a_reader_in_another_process(tmp_path, nlist):
     np.save(tmp_path / "q.npy", rows(1))
-    with small(tmp_path / "s") as store:
+    with small(tmp_path / "s", nlist=nlist) as store:
         command = [sys.executable, "-c", READER, tmp_path / "s", tmp_path / "q.npy"]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
 
@@ -71,7 +72,8 @@ def test_a_reader_in_another_process(tmp_path):
             reader.stdin.close()
 
 
-def test_readers_follow_while_segments_are_merged_away(tmp_path, short_journals):
+@pytest.mark.parametrize("nlist", LISTS)
+def test_readers_follow_while_segments_are_merged_away(tmp_path, short_journals, nlist):
     """A reader opens and searches all the time while files come and go; each result is one of a whole store."""
     stop, wrong, seen = threading.Event(), [], []
 
@@ -88,7 +90,7 @@ def test_readers_follow_while_segments_are_merged_away(tmp_path, short_journals)
         except Exception as err:  # noqa: BLE001 - of a thread, for the test to see
             wrong.append(repr(err))
 
-    with small(tmp_path / "s") as store:
+    with small(tmp_path / "s", nlist=nlist) as store:
         readers = [threading.Thread(target=read) for _ in range(2)]
         for each in readers:
             each.start()

@@ -66,7 +66,7 @@ def said(**changes):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"version": 2}, "expected a store of version 1, got 2"),
+        ({"version": 3}, "expected a store of version 1 to 2, got 3"),
         ({"more": 1}, "expected digest, generation"),
         ({"journal": "../journal-00000001"}, "expected the name of a file of a store"),
         ({"journal": "segment-00000002"}, "expected a manifest whose parts fit together"),

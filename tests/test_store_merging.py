@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from indexes import rows
-from lplr_index.store import merging
+from lplr_index.store import listed, merging
 from lplr_index.store.merging import FAN, FLUSH_ROWS, due, merged, runs
-from stores import assert_same_results, small, twin
+from stores import LISTS, assert_same_results, small, twin
 
 
 def test_segments_of_one_tier_are_merged():
@@ -42,14 +42,16 @@ def test_few_segments_and_few_rewrites(n):
     assert written <= n * (2 + tiers)
 
 
+@pytest.mark.parametrize("nlist", LISTS)
 @pytest.mark.parametrize("kind", ["int", "str"])
 @pytest.mark.parametrize("step", [1, 7, 1000])
-def test_rows_are_copied_in_the_order_of_their_numbers(tmp_path, monkeypatch, short_journals, kind, step):
+def test_rows_are_copied_in_the_order_of_their_numbers(tmp_path, monkeypatch, short_journals, nlist, kind, step):
     monkeypatch.setattr(merging, "_STEP", step)
+    monkeypatch.setattr(listed, "_STEP", step)
     monkeypatch.setattr(merging, "FAN", 1000)
     rng = np.random.default_rng(0)
-    index = twin()
-    with small(tmp_path / "s", kind) as store:
+    index = twin(nlist=nlist)
+    with small(tmp_path / "s", kind, nlist=nlist) as store:
         for start in range(0, 400, 100):
             ids = rng.permutation(100) * 4 + start // 100
             if kind == "str":
@@ -58,14 +60,15 @@ def test_rows_are_copied_in_the_order_of_their_numbers(tmp_path, monkeypatch, sh
                 store.add(rows(400)[start : start + 100], ids)
                 index.add_with_ids(rows(400)[start : start + 100], ids)
         contents = store._writer.now()
-        inputs = [(each.segment, each.live) for each in contents.held]
+        inputs = [each.part for each in contents.held]
         assert len(inputs) == 4
         ordered = np.concatenate(list(runs(inputs)))
         assert ordered.tolist() == list(range(400))
-        what = merged(inputs, contents.model, 48)
+        what = merged(inputs, contents.arrangement)
         assert (what.n, what.first) == (400, 0)
         named = [section[0] for section in what.sections()]
-        assert named == ["blocks", "text", "ends", "hashes", "order"][: 1 if kind == "int" else 5]
+        lists = ["list_numbers", "list_starts", "list_reach", "list_rows"] if nlist else []
+        assert named == [*lists, "blocks", *(["text", "ends", "hashes", "order"] if kind == "str" else [])]
         if kind == "int":
             store.delete(np.arange(0, 400, 5))
             index.remove_ids(np.arange(0, 400, 5))
@@ -85,7 +88,8 @@ def test_nothing_is_left_of_the_dead(tmp_path, short_journals):
         store.delete(range(100))
         store.compact()
         assert store.info()["segments"] == 0
+        contents = store._writer.now()
         assert store.add(rows(1)).tolist() == [100]  # an id is never handed out twice
         assert store.verify() == []
-    assert merged([], None, 48) is None
+    assert merged([], contents.arrangement) is None
     assert list(runs([])) == []

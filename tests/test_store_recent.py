@@ -7,10 +7,16 @@ import pytest
 
 from indexes import rows, trained
 from lplr_index.store.journal import Change
+from lplr_index.store.listed import arrangement_of
 from lplr_index.store.part import Part
 from lplr_index.store.recent import ListedNames, Recent
 
 NOTHING = np.empty(0, np.int64)
+
+
+def arranged(*, codes=True):
+    index = trained()
+    return arrangement_of(index.settings, index.model if codes else None)
 
 
 def change(numbers, names=None, *, codes=True):
@@ -21,17 +27,17 @@ def change(numbers, names=None, *, codes=True):
 
 @pytest.mark.parametrize("codes", [True, False])
 def test_what_comes_later_does_not_show(codes):
-    recent = Recent(trained().model if codes else None, 48, cosine=True, strings=False)
+    recent = Recent(arranged(codes=codes), strings=False)
     assert recent.part().n == 0
     recent.append(change([5, 3, 9], codes=codes))
     part = recent.part()
-    held = part.codes.codes(0, 3) if codes else part.vectors.copy()
+    held = part.rows.data(np.arange(3))
     recent.kill(np.array([3]))
     for start in range(10, 400, 40):
         recent.append(change(range(start, start + 40), codes=codes))
     assert part.n == 3
     assert len(part.live) == 0
-    np.testing.assert_array_equal(part.codes.codes(0, 3) if codes else part.vectors, held)
+    np.testing.assert_array_equal(part.rows.data(np.arange(3)), held)
     assert part.numbers.part(0, 3).tolist() == [5, 3, 9]
     assert (recent.n, recent.dead) == (403, 1)
     numbers, data, names = recent.settled()
@@ -42,7 +48,7 @@ def test_what_comes_later_does_not_show(codes):
 
 
 def test_a_number_that_comes_again():
-    recent = Recent(trained().model, 48, cosine=True, strings=False)
+    recent = Recent(arranged(), strings=False)
     recent.append(change([5, 3]))
     recent.kill(np.array([5, 77]))
     recent.append(change([5]))
@@ -52,7 +58,7 @@ def test_a_number_that_comes_again():
 
 
 def test_names():
-    recent = Recent(trained().model, 48, cosine=True, strings=True)
+    recent = Recent(arranged(), strings=True)
     recent.append(change([0, 1], ["a", "b"]))
     recent.kill(np.array([0]))
     recent.append(change([2], ["a"]))

@@ -16,9 +16,9 @@ from stores import assert_same_results, small, written, written_twin
 
 
 @pytest.mark.parametrize("read_only", [True, False])
-@pytest.mark.parametrize("links", [True, False])
-def test_it_goes_its_own_way(tmp_path, monkeypatch, read_only, links):
-    path, index = written(tmp_path / "s"), written_twin()
+@pytest.mark.parametrize(("links", "nlist"), [(True, None), (False, None), (True, 12)])
+def test_it_goes_its_own_way(tmp_path, monkeypatch, read_only, links, nlist):
+    path, index = written(tmp_path / "s", nlist=nlist), written_twin(nlist)
     if not links:
 
         def refuse(*_):

@@ -12,19 +12,21 @@ from lplr_index.errors import ChecksumError, HeaderError, MissingFileError, NotA
 from lplr_index.store import verifying
 from lplr_index.store.manifest import pack_manifest, parse_manifest
 from lplr_index.store.verifying import verify
-from stores import file_of, flip, names, small, written
+from stores import LISTS, file_of, flip, names, small, written
 
 
+@pytest.mark.parametrize("nlist", LISTS)
 @pytest.mark.parametrize("kind", ["int", "str"])
-def test_a_whole_store(tmp_path, kind):
-    assert verify(written(tmp_path / "s", kind)) == []
+def test_a_whole_store(tmp_path, nlist, kind):
+    assert verify(written(tmp_path / "s", kind, nlist)) == []
 
 
+@pytest.mark.parametrize("nlist", LISTS)
 @pytest.mark.parametrize("kind", ["int", "str"])
 @pytest.mark.parametrize("file", ["model", "segment", "live", "journal"])
-@pytest.mark.parametrize("place", [100, 4200])
-def test_a_flipped_bit(tmp_path, kind, file, place):
-    damaged = file_of(written(tmp_path / "s", kind), file)
+@pytest.mark.parametrize("place", [100, 4200, -40])
+def test_a_flipped_bit(tmp_path, nlist, kind, file, place):
+    damaged = file_of(written(tmp_path / "s", kind, nlist), file)
     if place >= damaged.stat().st_size:
         place = -40
     flip(damaged, place)

@@ -12,7 +12,7 @@ from indexes import rows
 from lplr_index import open_store
 from lplr_index.errors import ChecksumError, LockedError, WriteError
 from lplr_index.store import merging, opening, reading, store, writing
-from stores import assert_same_results, flip, small, twin, written, written_twin
+from stores import LISTS, assert_same_results, flip, small, twin, written, written_twin
 
 
 def test_small_rows_are_in_the_journal_and_many_in_a_segment(tmp_path, short_journals):
@@ -41,11 +41,12 @@ def test_many_small_records_make_a_new_journal(tmp_path, short_journals):
         assert held.verify() == []
 
 
-def test_rows_die_while_they_are_merged(tmp_path, monkeypatch, short_journals):
+@pytest.mark.parametrize("nlist", LISTS)
+def test_rows_die_while_they_are_merged(tmp_path, monkeypatch, short_journals, nlist):
     """Between a merge's look at the rows and its end some are deleted, replaced and added."""
-    index = twin()
+    index = twin(nlist=nlist)
     merged, done = merging.merged, threading.Event()
-    with small(tmp_path / "s") as held:
+    with small(tmp_path / "s", nlist=nlist) as held:
         held.add(rows(300))
         index.add(rows(300))
         held.add(rows(100)[:50])

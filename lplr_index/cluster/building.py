@@ -23,7 +23,6 @@ from lplr_index.cluster.publishing import Written, publish_store, write_rows
 from lplr_index.cluster.slices import SLICE_ROWS, Slice, Source, cut
 from lplr_index.errors import InputError
 from lplr_index.index import IndexLPLR
-from lplr_index.ivf import IndexIVFLPLR
 from lplr_index.refine import AnyIndex
 from lplr_index.storage import deserialize_index, serialize_index
 from lplr_index.store.manifest import Manifest
@@ -90,10 +89,8 @@ def build_store(
     ClusterError
         If workers failed more often than they are replaced; nothing of the folder stays.
     """
-    if not isinstance(index, IndexLPLR) or isinstance(index, IndexIVFLPLR):
-        raise InputError(
-            f"expected an index without a second stage or lists to build a store, got {type(index).__name__}"
-        )
+    if not isinstance(index, IndexLPLR):
+        raise InputError(f"expected an index without a second stage to build a store, got {type(index).__name__}")
     if index.ntotal:
         raise InputError(f"expected an empty index to build a store, got one that holds {index.ntotal} rows")
     numbers = check_rows(source, index, ids)
@@ -157,7 +154,7 @@ def encode_slice(shared: tuple[bytes, Source, str], number: int, start: int, sto
             zeros += ZeroRows.among(range(at, end), rows)
             codes.append(index.sa_encode(rows, threads=1))  # of as many tasks as there are processors
     numbers = np.arange(start, stop) if ids is None else ids
-    return Encoded(write_rows(Path(folder), number, index.model, np.concatenate(codes), numbers), zeros)
+    return Encoded(write_rows(Path(folder), number, index, np.concatenate(codes), numbers), zeros)
 
 
 def _encode_all(

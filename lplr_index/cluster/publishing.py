@@ -11,9 +11,10 @@ import numpy as np
 from lplr_index.arrays import ByteMatrix, IdArray
 from lplr_index.errors import InputError
 from lplr_index.index import IndexLPLR
-from lplr_index.model import Model
+from lplr_index.ivf import IndexIVFLPLR
 from lplr_index.store import folder as files
 from lplr_index.store.journal import new_journal
+from lplr_index.store.listed import arrangement_of
 from lplr_index.store.manifest import Entry, Manifest
 from lplr_index.store.segments import Contained, map_file, write_segment
 
@@ -39,7 +40,7 @@ class Written:
     last: int
 
 
-def write_rows(folder: Path, number: int, model: Model, codes: ByteMatrix, ids: IdArray) -> Written:
+def write_rows(folder: Path, number: int, index: IndexLPLR, codes: ByteMatrix, ids: IdArray) -> Written:
     """Write the segment of a slice; written twice, it is the same bytes under the same name.
 
     Parameters
@@ -48,9 +49,9 @@ def write_rows(folder: Path, number: int, model: Model, codes: ByteMatrix, ids: 
         Where to.
     number : int
         Of the slice.
-    model : Model
+    index : IndexLPLR
         What made the codes.
-    codes : ndarray of shape (n, code_size), uint8
+    codes : ndarray of shape (n, sa_code_size), uint8
         At least one row.
     ids : ndarray of shape (n,), int64
         Distinct; a segment has its rows in their order.
@@ -64,9 +65,10 @@ def write_rows(folder: Path, number: int, model: Model, codes: ByteMatrix, ids: 
         order = np.argsort(ids)
         codes, ids = codes[order], ids[order]
     first, last = int(ids[0]), int(ids[-1])
-    what = Contained(len(ids), first, last, [ids], [codes], model.form, model.code_size, None)
-    stamp = write_segment(folder, files.file_name("segment", _FIRST + number), model.digest, what)
-    return Written(Entry(stamp, len(ids)), model.digest, last)
+    arrangement = arrangement_of(index.settings, index.model)
+    what = Contained(len(ids), first, last, [ids], arrangement.sections(codes), None)
+    stamp = write_segment(folder, files.file_name("segment", _FIRST + number), arrangement, what)
+    return Written(Entry(stamp, len(ids)), index.model.digest, last)
 
 
 def publish_store(folder: Path, index: IndexLPLR, written: Sequence[Written]) -> Manifest:
@@ -107,11 +109,12 @@ def publish_store(folder: Path, index: IndexLPLR, written: Sequence[Written]) ->
         settings=index.settings,
         ids="int",
         digest=digest,
-        model=files.write_model(folder, index.settings, index.model),
+        model=files.write_model(folder, index),
         journal=journal,
         segments=tuple(each.entry for each in written),
         next_id=1 + max(each.last for each in written),
         serial=_FIRST + len(written) - 1,
+        nlist=index.nlist if isinstance(index, IndexIVFLPLR) else 0,
     )
     files.publish(folder, manifest)
     files.sweep(folder, manifest)

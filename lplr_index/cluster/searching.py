@@ -14,6 +14,7 @@ from lplr_index.arrays import FloatMatrix, IdArray, as_integer
 from lplr_index.cluster.machines import Machines
 from lplr_index.cluster.slices import Slice, deal
 from lplr_index.errors import UnsupportedError
+from lplr_index.ivf import NPROBE
 from lplr_index.store import open_store, searching
 from lplr_index.store.contents import View, load, open_segment
 from lplr_index.store.following import Follower, read_journal
@@ -53,11 +54,10 @@ class Part:
             entries = self._manifest.segments[self._run.start : self._run.stop]
             contents, _ = load(self._folder, replace(self._manifest, segments=entries), None)
             for entry in entries:
-                open_segment(self._folder, self._manifest, contents.model, entry, whole=True)
+                open_segment(self._folder, self._manifest, contents.arrangement, entry, whole=True)
             # What the journal kills is dead here too; what it adds is searched by the one who asks.
             read_journal(self._folder, contents, 0)
-            parts = tuple(each.part() for each in contents.held)
-            self._view = View(contents.model, parts, self._manifest.settings.metric == "l2")
+            self._view = View(contents.arrangement, tuple(each.part for each in contents.held))
         return self._view
 
 
@@ -66,18 +66,18 @@ def open_part(part: Part, _shared: None) -> int:
     return sum(each.n for each in part.view().parts)
 
 
-def search_part(part: Part, shared: tuple[FloatMatrix, int, Any]) -> tuple[FloatMatrix, IdArray]:
+def search_part(part: Part, shared: tuple[FloatMatrix, int, Any, int]) -> tuple[FloatMatrix, IdArray]:
     """Keys and numbers (nq, k) of the k best rows of a part.
 
     Parameters
     ----------
     part : Part
         The rows.
-    shared : tuple of ndarray of shape (nq, d), int, and ndarray of shape (n,) or None
-        The queries, which have passed the door, k, and the numbers of rows that may be returned.
+    shared : tuple of ndarray of shape (nq, d), int, ndarray of shape (n,) or None, and int
+        The queries, which have passed the door, k, the numbers of rows that may be returned, and lists to look at.
     """
-    xq, k, wanted = shared
-    return searching.search(part.view(), xq, k, wanted, part.threads)
+    xq, k, wanted, nprobe = shared
+    return searching.search(part.view(), xq, k, wanted, nprobe, part.threads)
 
 
 class ClusterStore(Searchable):
@@ -106,7 +106,7 @@ class ClusterStore(Searchable):
 
     def __init__(self, path: str | os.PathLike[str], machines: Machines, *, threads: int = 1) -> None:
         self._folder, self._threads = Path(path).absolute(), as_threads(threads)
-        self._contents = Follower(self._folder).now()
+        self._contents, self._nprobe = Follower(self._folder).now(), NPROBE
         manifest = self._contents.manifest
         self._runs = deal([entry.rows for entry in manifest.segments], machines.workers)
         self._held = machines.hold(Part, [(str(self._folder), manifest, run, self._threads) for run in self._runs])
@@ -134,6 +134,11 @@ class ClusterStore(Searchable):
         return self._contents.manifest.settings.code_size
 
     @property
+    def nlist(self) -> int:
+        """Lists that rows are dealt out to; 0 of a store where a search looks at all rows."""
+        return self._contents.manifest.nlist
+
+    @property
     def ids(self) -> str:
         """The kind of ids: ``"int"`` or ``"str"``."""
         return self._contents.manifest.ids
@@ -149,7 +154,13 @@ class ClusterStore(Searchable):
             return store.info() | {"workers": self.workers}
 
     def search(
-        self, x: npt.ArrayLike, k: int, *, filter: Any = None, threads: int | None = None
+        self,
+        x: npt.ArrayLike,
+        k: int,
+        *,
+        nprobe: int | None = None,
+        filter: Any = None,
+        threads: int | None = None,
     ) -> tuple[FloatMatrix, npt.NDArray[Any]]:
         """The k nearest rows of each query, as ``Store.search`` gives them.
 
@@ -159,6 +170,8 @@ class ClusterStore(Searchable):
             Queries.
         k : int
             Neighbours wanted.
+        nprobe : int, optional
+            Lists to look at, of a store that has lists; the store's own where None.
         filter : array_like of shape (n,), integer, or list of str, optional
             Ids of rows that may be returned.
         threads : int, optional
@@ -183,16 +196,17 @@ class ClusterStore(Searchable):
             If workers failed more often than they are replaced.
         """
         k, threads = as_integer(k, "k", least=1), self._threads if threads is None else as_threads(threads)
+        nprobe = self._probes(nprobe)
         if hasattr(filter, "is_member"):
             raise UnsupportedError("expected ids as filter of a search on a cluster, got a selector")
         view = self._view()
         wanted = self._wanted(view, filter)
         recent = self._contents.recent
-        here = View(view.model, (recent.part(),) if recent.n else (), view.squared)
+        here = View(view.arrangement, (recent.part(),) if recent.n else ())
         D, I = [], []
         for xq in self._query_batches(x):
-            keys, numbers = searching.search(here, xq, k, wanted, threads)
-            for _, (more, found) in self._held.ask(search_part, (xq, k, wanted), self._calls):
+            keys, numbers = searching.search(here, xq, k, wanted, nprobe, threads)
+            for _, (more, found) in self._held.ask(search_part, (xq, k, wanted, nprobe), self._calls):
                 keys, numbers = searching.merged(keys, numbers, more, found, k)
             D.append(self._distances(keys))
             I.append(numbers)

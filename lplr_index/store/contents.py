@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +13,15 @@ from lplr_index.arrays import IdArray
 from lplr_index.errors import FormatError, HeaderError
 from lplr_index.model import Model
 from lplr_index.scanning import Filter, no_filter
+from lplr_index.store.arrangement import Arrangement
 from lplr_index.store.folder import naming, read_model_of
 from lplr_index.store.journal import Change, Shape
-from lplr_index.store.keys import Names
+from lplr_index.store.listed import arrangement_of
+from lplr_index.store.living import count, killed
 from lplr_index.store.manifest import Entry, Manifest
 from lplr_index.store.part import Part
 from lplr_index.store.recent import Recent
-from lplr_index.store.segments import Segment, count, killed, lives, map_file, read_live, read_segment
+from lplr_index.store.segments import Segment, map_file, read_live, read_segment
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,10 @@ class Held:
         """Rows that live."""
         return count(self.live, self.segment.n)
 
+    @property
     def part(self) -> Part:
         """The rows as a search sees them."""
-        segment = self.segment
-        return Part(segment.numbers, segment.names, self.live, segment.rows, None if segment.rows else segment.door)
+        return Part(self.segment.numbers, self.segment.names, self.live, self.segment.rows)
 
 
 @dataclass(frozen=True)
@@ -46,17 +49,14 @@ class View:
 
     Attributes
     ----------
-    model : Model or None
-        What codes were made with.
+    arrangement : Arrangement
+        Of the store.
     parts : tuple of Part
         The rows.
-    squared : bool
-        Whether they are compared by squared distance.
     """
 
-    model: Model | None
+    arrangement: Arrangement[Any]
     parts: tuple[Part, ...]
-    squared: bool
 
 
 class Contents:
@@ -74,15 +74,15 @@ class Contents:
 
     def __init__(self, manifest: Manifest, model: Model | None, held: list[Held]) -> None:
         self.manifest, self.model, self.held = manifest, model, held
+        self.arrangement = arrangement_of(manifest.settings, model)
         self.next_id = manifest.next_id
-        self.recent = self.none_recent(model)
+        self.recent = self.none_recent()
         self._settled = sum(each.alive for each in held)
         self._view: View | None = None
 
-    def none_recent(self, model: Model | None) -> Recent:
-        """No rows yet, of codes of this model."""
-        settings = self.manifest.settings
-        return Recent(model, settings.d, cosine=settings.metric == "cosine", strings=self.strings)
+    def none_recent(self) -> Recent:
+        """No rows yet."""
+        return Recent(self.arrangement, strings=self.strings)
 
     @property
     def strings(self) -> bool:
@@ -92,9 +92,7 @@ class Contents:
     @property
     def shape(self) -> Shape:
         """What records of the journal hold of a row."""
-        if self.model is None:
-            return Shape("<f4", self.manifest.settings.d, self.strings)
-        return Shape("|u1", self.model.code_size, self.strings)
+        return Shape(self.arrangement.dtype, self.arrangement.width, self.strings)
 
     @property
     def alive(self) -> int:
@@ -104,8 +102,8 @@ class Contents:
     def view(self) -> View:
         """The rows as they are now."""
         if self._view is None:
-            parts = [each.part() for each in self.held] + ([self.recent.part()] if self.recent.n else [])
-            self._view = View(self.model, tuple(parts), self.manifest.settings.metric == "l2")
+            parts = [each.part for each in self.held] + ([self.recent.part()] if self.recent.n else [])
+            self._view = View(self.arrangement, tuple(parts))
         return self._view
 
     def apply(self, change: Change) -> None:
@@ -143,23 +141,24 @@ class Contents:
         """Which of these numbers (size,) rows have that live."""
         held = self.recent.holds(numbers)
         for each in self.held:
-            held |= lives(each.live, each.segment.numbers.find(numbers))
+            held |= each.part.find(numbers) >= 0
         return held
 
     def numbers_of(self, names: list[str]) -> IdArray:
         """The number (size,) of the row that lives under each of these names (size,), -1 where there is none."""
         numbers = self.recent.numbers_of(names)
         for each in self.held:
-            if isinstance(each.segment.names, Names):
-                rows = each.segment.names.find(names)
-                known = lives(each.live, rows)
-                numbers[known] = each.segment.numbers.of(rows[known])
+            rows = each.part.find_names(names)
+            known = rows >= 0
+            numbers[known] = each.segment.numbers.of(rows[known])
         return numbers
 
-    def settle(self, manifest: Manifest, model: Model | None, held: list[Held], recent: Recent | None) -> None:
-        """Take what was published: other segments with the same rows; ``recent`` where the journal is another."""
+    def settle(self, manifest: Manifest, model: Model | None, held: list[Held], *, fresh: bool) -> None:
+        """Take what was published: other segments with the same rows; ``fresh`` where the journal holds none."""
+        if model is not self.model:
+            self.arrangement = arrangement_of(manifest.settings, model)
         self.manifest, self.model, self.held = manifest, model, held
-        self.recent = recent or self.recent
+        self.recent = self.none_recent() if fresh else self.recent
         self._settled = sum(each.alive for each in held)
         self._view = None
 
@@ -168,10 +167,11 @@ def without(held: list[Held], numbers: IdArray) -> tuple[list[Held], int]:
     """The segments without the rows of these numbers (size,), and how many of them lived."""
     left, gone = [], 0
     for each in held:
-        rows = each.segment.numbers.find(numbers)
-        rows = np.unique(rows[lives(each.live, rows)])
+        rows = each.part.find(numbers)
+        rows = np.unique(rows[rows >= 0])
         gone += len(rows)
-        left.append(replace(each, live=killed(each.live, each.segment.n, rows)) if len(rows) else each)
+        places = each.segment.rows.places(rows)
+        left.append(replace(each, live=killed(each.live, each.segment.n, places)) if len(rows) else each)
     return left, gone
 
 
@@ -206,10 +206,11 @@ def load(
     before = {each.entry.file: each.segment for each in known.held} if known else {}
     same = known is not None and known.manifest.digest == manifest.digest
     model = known.model if known and same else read_model_of(folder, manifest)
+    arrangement = arrangement_of(manifest.settings, model)
     held, skipped = [], []
     for entry in manifest.segments:
         try:
-            segment = before.get(entry.file) or open_segment(folder, manifest, model, entry)
+            segment = before.get(entry.file) or open_segment(folder, manifest, arrangement, entry)
             held.append(Held(entry, segment, open_live(folder, entry)))
         except FormatError as err:
             if not skip_damaged:
@@ -219,19 +220,12 @@ def load(
 
 
 def open_segment(
-    folder: Path, manifest: Manifest, model: Model | None, entry: Entry, *, whole: bool = False
+    folder: Path, manifest: Manifest, arrangement: Arrangement[Any], entry: Entry, *, whole: bool = False
 ) -> Segment:
     """Open a segment of a store; ``whole`` reads every byte of it. Raises FormatError, naming the file."""
-    settings = manifest.settings
     with naming(folder, entry.file.name):
-        segment = read_segment(
-            map_file(folder, entry.file),
-            model,
-            settings.d,
-            cosine=settings.metric == "cosine",
-            strings=manifest.ids == "str",
-            whole=whole,
-        )
+        data = map_file(folder, entry.file)
+        segment = read_segment(data, arrangement, strings=manifest.ids == "str", whole=whole)
         if segment.n != entry.rows:
             raise HeaderError(f"expected {entry.rows} rows, as the manifest says, got {segment.n}")
     return segment

@@ -12,6 +12,8 @@ from lplr_index.atomic import atomic_write, sync_folder
 from lplr_index.container import mapped
 from lplr_index.errors import FormatError, MissingFileError, NotAnIndexError, WriteError
 from lplr_index.index import IndexLPLR
+from lplr_index.ivf import NPROBE, IndexIVFLPLR
+from lplr_index.listmodel import ListModel
 from lplr_index.model import Model
 from lplr_index.settings import Settings
 from lplr_index.storage import read_index, write_index
@@ -86,10 +88,18 @@ def naming(folder: Path, name: str) -> Iterator[None]:
         raise MissingFileError(f"{path}: expected a file, which the manifest names, got none") from err
 
 
-def write_model(folder: Path, settings: Settings, model: Model) -> Stamp:
-    """Write a model, as an index without rows; raises WriteError if that cannot be done."""
-    name = f"model-{model.digest[:16]}"
-    write_index(IndexLPLR.restored(settings, model, None), folder / name)
+def index_of(settings: Settings, nlist: int, model: Model | None) -> IndexLPLR:
+    """The empty index, in so many lists or in none, that encodes rows for a store, or trains."""
+    if nlist:
+        trained = model if isinstance(model, ListModel) else None
+        return IndexIVFLPLR.of_lists(settings, trained, None, nlist, min(NPROBE, nlist))
+    return IndexLPLR.restored(settings, model, None)
+
+
+def write_model(folder: Path, index: IndexLPLR) -> Stamp:
+    """Write the model of an index without rows, as this index; raises WriteError if that cannot be done."""
+    name = f"model-{index.model.digest[:16]}"
+    write_index(index, folder / name)
     with (folder / name).open("rb") as stream:
         data = mapped(stream)
     return Stamp(name, len(data), int.from_bytes(data[16:20].tobytes(), "little"))
@@ -111,6 +121,8 @@ def read_model_of(folder: Path, manifest: Manifest) -> Model | None:
     with naming(folder, manifest.model.name):
         if not isinstance(index, IndexLPLR) or not index.is_trained or index.model.digest != manifest.digest:
             raise FormatError(f"expected the training {manifest.digest}, got another")
+        if (index.nlist if isinstance(index, IndexIVFLPLR) else 0) != manifest.nlist:
+            raise FormatError(f"expected a training of {manifest.nlist} lists, got another")
         return index.model
 
 

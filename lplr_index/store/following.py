@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+from lplr_index.container import fitting_together
 from lplr_index.errors import FormatError, MissingFileError
 from lplr_index.store.contents import Contents, View, load
 from lplr_index.store.folder import naming, parsed, read_manifest
@@ -33,6 +34,8 @@ class Follower:
         Of the store's index, which never change.
     ids : str
         The kind of ids, ``"int"`` or ``"str"``.
+    nlist : int
+        Lists; 0 of a flat store.
     skipped : list of str
         What is wrong with each segment that was left out.
     merge_error : None
@@ -55,7 +58,7 @@ class Follower:
         self._contents: Contents | None = None
         self.skipped: list[str] = []
         manifest = known or self._follow().manifest
-        self.settings, self.ids = manifest.settings, manifest.ids
+        self.settings, self.ids, self.nlist = manifest.settings, manifest.ids, manifest.nlist
 
     def view(self) -> View:
         """All rows as they are now; raises as the class does."""
@@ -127,5 +130,6 @@ def read_journal(folder: Path, contents: Contents, start: int) -> int:
         if start and not data:
             return start
         changes, length = parse_changes(data, contents.shape, head=start == 0)
-        contents.replay(changes)
+        with fitting_together():
+            contents.replay(changes)
     return start + length

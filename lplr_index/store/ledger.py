@@ -20,6 +20,7 @@ from lplr_index.arrays import IdArray
 from lplr_index.errors import InputError
 from lplr_index.model import Model
 from lplr_index.scanning import no_filter
+from lplr_index.store.arrangement import Arrangement
 from lplr_index.store.contents import Held, View, load, open_segment, without
 from lplr_index.store.folder import LOCK, file_name, is_store, parsed, publish, read_manifest, remove, strangers, sweep
 from lplr_index.store.following import read_journal
@@ -153,18 +154,18 @@ class Ledger:
         """Put segments of codes in the place of all that is there, none of it in the journal alone."""
         self._publish(held, model, file, None)
 
-    def write(self, what: Contained, model: Model | None, made: list[str]) -> Held:
+    def write(self, what: Contained, arrangement: Arrangement[Any], made: list[str]) -> Held:
         """Write a segment, which does not count yet; its name is added to ``made``."""
-        stamp = write_segment(self.folder, self._named("segment", made), model.digest if model else None, what)
+        stamp = write_segment(self.folder, self._named("segment", made), arrangement, what)
         entry = Entry(stamp, what.n)
-        segment = open_segment(self.folder, self.contents.manifest, model, entry)
+        segment = open_segment(self.folder, self.contents.manifest, arrangement, entry)
         return Held(entry, segment, no_filter())
 
     def _whole(self, numbers: IdArray, data: npt.NDArray[Any], names: Names | None, made: list[str]) -> Held:
         """Write a segment of rows in memory, by ascending numbers."""
-        model = self.contents.model
-        span, form = (int(numbers[0]), int(numbers[-1])), model.form if model else None
-        return self.write(Contained(len(numbers), *span, [numbers], [data], form, data.shape[1], names), model, made)
+        arrangement, span = self.contents.arrangement, (int(numbers[0]), int(numbers[-1]))
+        what = Contained(len(numbers), *span, [numbers], arrangement.sections(data), names)
+        return self.write(what, arrangement, made)
 
     @contextlib.contextmanager
     def _new_files(self) -> Iterator[list[str]]:
@@ -227,7 +228,7 @@ class Ledger:
         publish(self.folder, manifest)
         fresh = journal is not None or model is not self.contents.model
         with self._state:
-            self.contents.settle(manifest, model, held, self.contents.none_recent(model) if fresh else None)
+            self.contents.settle(manifest, model, held, fresh=fresh)
         if journal is not None:
             self.journal.retire()
             self.journal, self.records = journal, 0

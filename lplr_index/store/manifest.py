@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from lplr_index.coarse import MOST_LISTS
 from lplr_index.container import fitting_together, natural, pack, stated, unpack
 from lplr_index.errors import HeaderError
 from lplr_index.ids import LARGEST
 from lplr_index.settings import Settings
 from lplr_index.store.segments import Stamp
 
-VERSION = 1
+VERSIONS = (1, 2)
 KINDS = ("int", "str")  # of ids
 _FILE = 3  # version of the file around: FORMAT.md
 _NAME = re.compile(r"(?:segment|live|journal)-\d{8,19}|model-[0-9a-f]{16}")
@@ -66,6 +67,8 @@ class Manifest:
         One above the largest number given by then; those of the journal come on top.
     serial : int
         The largest number in a name of a file; the next file gets the next.
+    nlist : int
+        Lists that rows are dealt out to; 0 where they are not.
     """
 
     generation: int
@@ -77,6 +80,7 @@ class Manifest:
     segments: tuple[Entry, ...]
     next_id: int
     serial: int
+    nlist: int = 0
 
     @property
     def names(self) -> set[str]:
@@ -88,8 +92,11 @@ class Manifest:
 
 
 def pack_manifest(manifest: Manifest) -> bytes:
-    """The bytes of a manifest's file."""
-    return b"".join(pack({"store": {"version": VERSION, **asdict(manifest)}}, [], _FILE))
+    """The bytes of a manifest's file, of the lowest version that knows all of it."""
+    said = asdict(manifest)
+    if not manifest.nlist:
+        del said["nlist"]
+    return b"".join(pack({"store": {"version": 2 if manifest.nlist else 1, **said}}, [], _FILE))
 
 
 def parse_manifest(data: bytes) -> Manifest:
@@ -102,8 +109,10 @@ def parse_manifest(data: bytes) -> Manifest:
     """
     header, _ = unpack(np.frombuffer(data, np.uint8), {})
     said = stated(header, "store", dict)
-    if said.get("version") != VERSION:
-        raise HeaderError(f"expected a store of version {VERSION}, got {said.get('version')!r}")
+    if said.get("version") not in VERSIONS:
+        raise HeaderError(f"expected a store of version 1 to {VERSIONS[-1]}, got {said.get('version')!r}")
+    if said["version"] == 1:
+        said = {"nlist": 0, **said}
     _only(said, {"version", *(field.name for field in fields(Manifest))})
     with fitting_together():
         asked = stated(said, "settings", dict)
@@ -122,9 +131,16 @@ def parse_manifest(data: bytes) -> Manifest:
             segments=segments,
             next_id=natural(said["next_id"]),
             serial=natural(said["serial"]),
+            nlist=natural(said["nlist"]),
         )
     files = len(segments) + sum(entry.live is not None for entry in segments) + (model is not None) + 1
-    if manifest.ids not in KINDS or manifest.next_id > LARGEST + 1 or len(manifest.names) != files:
+    if (
+        (manifest.nlist > 0) != (said["version"] > 1)
+        or manifest.nlist > MOST_LISTS
+        or manifest.ids not in KINDS
+        or manifest.next_id > LARGEST + 1
+        or len(manifest.names) != files
+    ):
         raise HeaderError(f"expected a manifest whose parts fit together, got {manifest}")
     return manifest
 

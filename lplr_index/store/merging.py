@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lplr_index.arrays import FloatMatrix, IdArray
-from lplr_index.model import Model
-from lplr_index.scanning import Filter
+from lplr_index.container import Parts
+from lplr_index.store.arrangement import NOWHERE, Arranged, Arrangement, Pieces
 from lplr_index.store.keys import Names, sorted_hashes
-from lplr_index.store.segments import Contained, Segment, bits, count
+from lplr_index.store.part import Part
+from lplr_index.store.segments import Contained
 
 FLUSH_ROWS = 1 << 13  # of the journal, before they become a segment
 FAN = 4  # segments of like size that become one
@@ -42,68 +44,93 @@ def _tier(size: int) -> int:
     return tier
 
 
-def merged(inputs: list[tuple[Segment, Filter]], model: Model | None, d: int) -> Contained | None:
-    """The rows of segments that live, as one; None where there are none.
+def merged(inputs: list[Part], arrangement: Arrangement[Any]) -> Contained | None:
+    """The rows of parts that live, as one; None where there are none.
 
-    Memory is that of a few thousand rows of each, and, where ids are strings, of the names of all.
+    Memory is that of a few thousand rows of each, where rows lie in lists four bytes of all, and, where ids are
+    strings, the names of all.
 
     Parameters
     ----------
-    inputs : list of (Segment, ndarray of shape (blocks,))
-        Segments, and bits of the rows that live.
-    model : Model or None
-        What their codes were made with.
-    d : int
-        Columns of vectors, where there is no model.
+    inputs : list of Part
+        Segments, and which of their rows live.
+    arrangement : Arrangement
+        Of the store.
     """
     merge = _Merge(inputs)
-    n = sum(count(live, segment.n) for segment, live in inputs)
-    if not n:
+    if not merge.n:
         return None
     first, last = merge.span()
-    names = merge.names() if inputs[0][0].names is not None else None
-    form, width = (model.form, model.code_size) if model else (None, d)
-    return Contained(n, first, last, _Ids(merge), _Data(merge), form, width, names)
+    names = merge.names() if inputs[0].names is not None else None
+    return Contained(merge.n, first, last, _Ids(merge), arrangement.merged(merge), names)
 
 
-def runs(inputs: list[tuple[Segment, Filter]]) -> Iterator[IdArray]:
-    """The numbers of rows of segments that live, a run (n,) at a time, from the lowest to the highest."""
+def runs(inputs: list[Part]) -> Iterator[IdArray]:
+    """The numbers of rows of parts that live, a run (n,) at a time, from the lowest to the highest."""
     return (numbers for numbers, _, _ in _Merge(inputs)) if inputs else iter(())
 
 
-def gathered(inputs: list[tuple[Segment, Filter]]) -> tuple[IdArray, FloatMatrix, Names | None]:
-    """Numbers (n,), vectors (n, d) and names of all rows of segments that live, in memory; there is a segment."""
+def gathered(inputs: list[Part]) -> tuple[IdArray, FloatMatrix, Names | None]:
+    """Numbers (n,), data (n, width) and names of all rows of parts that live, in memory; there is a part."""
     merge = _Merge(inputs)
     numbers = np.concatenate([np.empty(0, np.int64), *_Ids(merge)])
-    vectors = np.concatenate([inputs[0][0].data(np.empty(0, np.int64)), *_Data(merge)])
-    return numbers, vectors, merge.names() if inputs[0][0].names is not None and len(numbers) else None
+    none = inputs[0].rows.data(np.empty(0, np.int64))
+    vectors = np.concatenate([none, *merge.pieces(lambda rows, some: rows.data(some))])
+    return numbers, vectors, merge.names() if inputs[0].names is not None and len(numbers) else None
 
 
 class _Merge:
-    """Rows of several segments, in runs that ascend."""
+    """Rows of several parts that live, in runs that ascend."""
 
-    def __init__(self, inputs: list[tuple[Segment, Filter]]) -> None:
+    def __init__(self, inputs: list[Part]) -> None:
         self._inputs = inputs
+        self.n = sum(each.alive for each in inputs)
 
-    def __iter__(self) -> Iterator[tuple[IdArray, list[tuple[Segment, IdArray]], npt.NDArray[np.intp]]]:
-        """Yield numbers (n,) in order, the rows (some,) of each segment, and in which order (n,) all these follow."""
-        cuts = [segment.numbers.of(np.arange(0, segment.n, _STEP)) for segment, _ in self._inputs]
+    def __iter__(self) -> Iterator[tuple[IdArray, list[tuple[int, IdArray]], npt.NDArray[np.intp]]]:
+        """Yield numbers (n,) in order, the rows (some,) of each part, and in which order (n,) all these follow."""
+        cuts = [part.numbers.of(np.arange(0, part.n, _STEP)) for part in self._inputs]
         edges = np.unique(np.concatenate(cuts)).tolist()
         starts = [0] * len(self._inputs)
         for edge in [*edges[1:], None]:
             chosen, numbers = [], []
-            for place, (segment, live) in enumerate(self._inputs):
-                stop = segment.n if edge is None else segment.numbers.before(edge)
+            for place, part in enumerate(self._inputs):
+                stop = part.n if edge is None else part.numbers.before(edge)
                 if stop == starts[place]:
                     continue
-                rows = starts[place] + np.flatnonzero(bits(live, starts[place], stop))
+                rows = np.arange(starts[place], stop)
+                rows = rows[part.among(rows)]
                 starts[place] = stop
-                chosen.append((segment, rows))
-                numbers.append(segment.numbers.of(rows))
+                chosen.append((place, rows))
+                numbers.append(part.numbers.of(rows))
             together = np.concatenate([np.empty(0, np.int64), *numbers])
             if len(together):
                 order = np.argsort(together, kind="stable")
                 yield together[order], chosen, order
+
+    @property
+    def arranged(self) -> list[Arranged]:
+        """The rows of the parts."""
+        return [part.rows for part in self._inputs]
+
+    def pieces(self, look: Callable[[Arranged, IdArray], npt.NDArray[Any]]) -> Parts:
+        """What ``look`` gives of some rows (size,) of a part, of all rows in the order of their numbers."""
+        return Pieces(partial(self._pieces, look))
+
+    def _pieces(self, look: Callable[[Arranged, IdArray], npt.NDArray[Any]]) -> Iterator[npt.NDArray[Any]]:
+        for _, chosen, order in self:
+            yield np.concatenate([look(self._inputs[place].rows, rows) for place, rows in chosen])[order]
+
+    def targets(self) -> list[npt.NDArray[np.uint32]]:
+        """Which row each row (n,) of each part becomes, or ``NOWHERE``."""
+        targets = [np.full(part.n, NOWHERE, np.uint32) for part in self._inputs]
+        done = 0
+        for _, chosen, order in self:
+            becomes = np.empty(len(order), np.uint32)
+            becomes[order] = np.arange(done, done + len(order))
+            done += len(order)
+            for place, rows in chosen:
+                targets[place][rows], becomes = becomes[: len(rows)], becomes[len(rows) :]
+        return targets
 
     def span(self) -> tuple[int, int]:
         """The lowest and the highest number."""
@@ -115,9 +142,11 @@ class _Merge:
     def names(self) -> Names:
         """All names, packed anew."""
         texts, lengths, hashes = [], [], []
-        known = {id(segment): segment.names.row_hashes() for segment, _ in self._inputs if segment.names}
+        named = [part.names for part in self._inputs]
+        known = [each.row_hashes() if isinstance(each, Names) else np.empty(0, np.uint64) for each in named]
         for _, chosen, order in self:
-            parts = [segment.names.gather(rows) for segment, rows in chosen if segment.names]
+            mine = [(named[place], rows) for place, rows in chosen]
+            parts = [each.gather(rows) for each, rows in mine if isinstance(each, Names)]
             sizes = np.concatenate([size for size, _ in parts])
             starts = np.cumsum(sizes) - sizes
             text = np.concatenate([text for _, text in parts])
@@ -125,7 +154,7 @@ class _Merge:
             within = np.arange(len(text)) - np.repeat(np.cumsum(ordered) - ordered, ordered)
             texts.append(text[np.repeat(starts[order], ordered) + within])
             lengths.append(ordered)
-            hashes.append(np.concatenate([known[id(segment)][rows] for segment, rows in chosen])[order])
+            hashes.append(np.concatenate([known[place][rows] for place, rows in chosen])[order])
         return Names(np.concatenate(texts), np.cumsum(np.concatenate(lengths)), *sorted_hashes(np.concatenate(hashes)))
 
 
@@ -137,14 +166,3 @@ class _Ids:
 
     def __iter__(self) -> Iterator[npt.NDArray[Any]]:
         return (numbers.astype("<i8") for numbers, _, _ in self._merge)
-
-
-class _Data:
-    """The codes or vectors of a merge, in pieces."""
-
-    def __init__(self, merge: _Merge) -> None:
-        self._merge = merge
-
-    def __iter__(self) -> Iterator[npt.NDArray[Any]]:
-        for _, chosen, order in self._merge:
-            yield np.concatenate([segment.data(rows) for segment, rows in chosen])[order]

@@ -14,6 +14,7 @@ from lplr_index.store.following import Follower
 from lplr_index.store.manifest import KINDS, Manifest
 from lplr_index.store.store import Store
 from lplr_index.store.writing import Writer
+from lplr_index.training import TRAIN_ROWS as TRAINING_ROWS
 
 TRAIN_ROWS = 10_000  # rows at which a store trains itself
 
@@ -27,6 +28,7 @@ def open_store(
     ids: str | None = None,
     method: str | None = None,
     seed: int | None = None,
+    nlist: int | None = None,
     train_rows: int | None = TRAIN_ROWS,
     background: bool = True,
     read_only: bool = False,
@@ -50,9 +52,12 @@ def open_store(
         How rows are coded, as for ``IndexLPLR``; ``auto`` where None.
     seed : int, optional
         As for ``IndexLPLR``; 0 where None.
+    nlist : int, optional
+        Lists that rows are dealt out to, as for ``IndexIVFLPLR``, of which a search looks at ``nprobe``. Where None, a
+        new store has none, and every search looks at all rows. Training lists needs faiss.
     train_rows : int, optional
-        As soon as there are so many rows, the store trains itself on them and packs them; before, they are kept as
-        float32 and searched exactly. Where None, only ``train`` does that.
+        As soon as there are so many rows, and 16 for each list or 65,536, the store trains itself on them and packs
+        them; before, they are kept as float32 and searched exactly. Where None, only ``train`` does that.
     background : bool
         Merge small segments in a thread, or, where False, in the call that makes that due. Results are the same.
     read_only : bool
@@ -85,7 +90,8 @@ def open_store(
     if not is_store(folder) and not read_only:
         if d is None:
             read_manifest(folder)  # which says that there is none
-        fresh = _fresh(Settings.of(d or 0, *_asked(bits, metric, method), None, None, 8, seed or 0), ids or "int")
+        settings = Settings.of(d or 0, *_asked(bits, metric, method), None, None, 8, seed or 0)
+        fresh = _fresh(settings, ids or "int", _as_lists(nlist, settings.method))
         make_folder(folder)
     store = Store(
         Follower(folder, skip_damaged=skip_damaged)
@@ -93,7 +99,7 @@ def open_store(
         else Writer(folder, fresh, train_rows, background=background)
     )
     try:
-        store.check(d, bits, metric, ids, method, seed)
+        store.check(d, bits, metric, ids, method, seed, nlist)
     except InputError:
         store.close()
         raise
@@ -104,5 +110,14 @@ def _asked(bits: float | None, metric: str | int | None, method: str | None) -> 
     return 1.0 if bits is None else bits, parse_metric("cosine" if metric is None else metric), method or "auto"
 
 
-def _fresh(settings: Settings, ids: str) -> Manifest:
-    return Manifest(1, settings, ids, None, None, file_name("journal", 1), (), 0, 1)
+def _as_lists(nlist: int | None, method: str) -> int:
+    """How many lists, 0 for none."""
+    if nlist is None:
+        return 0
+    if method != "auto":
+        raise InputError(f"expected no method but auto with nlist, got {method!r}")
+    return as_integer(nlist, "nlist", least=1, most=TRAINING_ROWS)  # of more, training would find too few rows
+
+
+def _fresh(settings: Settings, ids: str, nlist: int) -> Manifest:
+    return Manifest(1, settings, ids, None, None, file_name("journal", 1), (), 0, 1, nlist)

@@ -33,19 +33,49 @@ _QUERIES = 1 << 10  # queries prepared at a time, as in IndexLPLR
 class Searchable(Index):
     """What a store answers."""
 
-    __slots__ = ()
+    __slots__ = ("_nprobe",)
+
+    _nprobe: int
 
     @property
     @abstractmethod
     def ids(self) -> str:
         """The kind of ids: ``"int"`` or ``"str"``."""
 
+    @property
+    @abstractmethod
+    def nlist(self) -> int:
+        """Lists that rows are dealt out to; 0 where a search looks at all rows."""
+
+    @property
+    def nprobe(self) -> int:
+        """Lists that a search looks at, where it does not say; all where there are fewer.
+
+        Raises
+        ------
+        InputError
+            If the store has no lists.
+        """
+        self._check_lists("nprobe")
+        return self._nprobe
+
+    @nprobe.setter
+    def nprobe(self, value: int) -> None:
+        self._check_lists("nprobe")
+        self._nprobe = as_integer(value, "nprobe", least=1)
+
     @abstractmethod
     def _view(self) -> View:
         """All rows as they are now."""
 
     def search(
-        self, x: npt.ArrayLike, k: int, *, filter: Any = None, threads: int | None = None
+        self,
+        x: npt.ArrayLike,
+        k: int,
+        *,
+        nprobe: int | None = None,
+        filter: Any = None,
+        threads: int | None = None,
     ) -> tuple[FloatMatrix, npt.NDArray[Any]]:
         """The k nearest rows of each query.
 
@@ -55,6 +85,8 @@ class Searchable(Index):
             Queries.
         k : int
             Neighbours wanted.
+        nprobe : int, optional
+            Lists to look at, of a store that has lists; the store's own where None.
         filter : array_like of shape (n,), integer, or list of str, or faiss.IDSelector, optional
             Ids of rows that may be returned, or, of a store with integers, a selector of them.
         threads : int, optional
@@ -74,20 +106,26 @@ class Searchable(Index):
         FormatError
             One of its subclasses, of a store that another process writes, if a new file of it is missing or damaged.
         """
-        k, threads = as_integer(k, "k", least=1), as_threads(threads)
+        k, threads, nprobe = as_integer(k, "k", least=1), as_threads(threads), self._probes(nprobe)
         view = self._view()
         wanted = self._wanted(view, filter)
         D, I = [], []
         for xq in self._query_batches(x):  # 1. the door
-            keys, numbers = searching.search(view, xq, k, wanted, threads)  # 2. projection, 3. scan, 4. top-k
+            keys, numbers = searching.search(view, xq, k, wanted, nprobe, threads)  # 2. projection, 3. scan, 4. top-k
             D.append(self._distances(keys))
             I.append(numbers)
         return np.concatenate(D), self._as_ids(view, np.concatenate(I))
 
     def range_search(
-        self, x: npt.ArrayLike, radius: float, *, filter: Any = None, threads: int | None = None
+        self,
+        x: npt.ArrayLike,
+        radius: float,
+        *,
+        nprobe: int | None = None,
+        filter: Any = None,
+        threads: int | None = None,
     ) -> tuple[IdArray, npt.NDArray[np.float32], npt.NDArray[Any]]:
-        """All rows more similar than ``radius``, or at a smaller squared distance, of each query.
+        """All rows more similar than ``radius``, or at a smaller squared distance, of each query, or of its lists.
 
         Returns
         -------
@@ -103,12 +141,12 @@ class Searchable(Index):
         InputError, FormatError
             As ``search``.
         """
-        radius, threads = as_number(radius, "radius"), as_threads(threads)
+        radius, threads, nprobe = as_number(radius, "radius"), as_threads(threads), self._probes(nprobe)
         view = self._view()
-        wanted, key = self._wanted(view, filter), -radius if view.squared else radius
+        wanted, key = self._wanted(view, filter), -radius if self.metric == "l2" else radius
         parts = []
         for xq in self._query_batches(x):
-            parts += searching.range_search(view, xq, key, wanted, threads)
+            parts += searching.range_search(view, xq, key, wanted, nprobe, threads)
         lims = np.concatenate([[0], np.cumsum([len(numbers) for _, numbers in parts], dtype=np.int64)])
         D = np.concatenate([np.empty(0, np.float32), *(self._distances(keys) for keys, _ in parts)])
         I = np.concatenate([np.empty(0, np.int64), *(numbers for _, numbers in parts)])
@@ -147,6 +185,19 @@ class Searchable(Index):
                 f"expected ids that the store holds, got {unknown if self.ids == 'int' else repr(unknown)}"
             )
         return x_hat.reshape(len(ids), self.d)
+
+    def _probes(self, nprobe: int | None) -> int:
+        """How many lists to look at, 0 where there are none."""
+        if nprobe is None:
+            return self._nprobe if self.nlist else 0
+        self._check_lists("nprobe")
+        return as_integer(nprobe, "nprobe", least=1)
+
+    def _check_lists(self, name: str) -> None:
+        if not self.nlist:
+            raise InputError(
+                f"expected {name} only of a store with lists, which one made with nlist has, got it of {self}"
+            )
 
     def _wanted(self, view: View, filter: Any) -> Any:
         """Numbers of the rows that a filter lets pass, a selector of them, or None for all."""

@@ -4,32 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from lplr_index.arrays import ByteMatrix, FloatMatrix, IdArray, as_rows
 from lplr_index.atomic import atomic_write
-from lplr_index.blocks import BLOCK, BlockStore, Form
+from lplr_index.blocks import BLOCK
 from lplr_index.container import Buffer, Parts, fitting_together, mapped, natural, pack, stated, unpack
 from lplr_index.errors import ChecksumError, HeaderError
-from lplr_index.ids import LARGEST, IdMap
-from lplr_index.model import Model
-from lplr_index.rows import Rows
-from lplr_index.scanning import Filter, pack_filter
+from lplr_index.ids import LARGEST
+from lplr_index.scanning import Filter
+from lplr_index.store.arrangement import Arranged, Arrangement, Section
+from lplr_index.store.flat import Flat, Vectors
 from lplr_index.store.keys import Names, Numbers
+from lplr_index.store.listed import Listed
 
-DTYPES = {"ids": "<i8", "blocks": "|u1", "vectors": "<f4", "text": "|u1", "ends": "<i8", "hashes": "<u8"}
-DTYPES |= {"order": "<u4"}
-_GROWING = frozenset(DTYPES)  # all that grows with the rows: read when it is needed, and checked by verify
+DTYPES = {"ids": "<i8", "text": "|u1", "ends": "<i8", "hashes": "<u8", "order": "<u4"}
+DTYPES |= Vectors.dtypes | Flat.dtypes | Listed.dtypes
+_GROWING = frozenset(DTYPES) - {"list_starts", "list_reach"}  # with the rows: read when needed, checked by verify
 _NAMES = ("text", "ends", "hashes", "order")
-_VERSION = 3  # of the file around: FORMAT.md
-_WEAVE = 1 << 13  # rows that are woven into blocks at a time
-
-Arrays = Iterable[tuple[str, str, tuple[int, ...], Parts]]
+VERSION = 3  # of a file around what is no row: FORMAT.md
 
 
 @dataclass(frozen=True)
@@ -41,49 +36,33 @@ class Stamp:
     crc32: int
 
 
+@dataclass(frozen=True)
 class Segment:
-    """The rows of one file: packed codes, or vectors as they came, where nothing was trained yet.
+    """The rows of one file.
 
     Attributes
     ----------
-    n : int
-        Rows, the dead among them.
     numbers : Numbers
         Their numbers, ascending.
     names : Names or None
         Their names, where the ids of the store are strings.
-    rows : Rows or None
-        The codes, mapped.
-    vectors : ndarray of shape (n, d), float32, or None
-        The vectors, mapped.
+    rows : Arranged
+        The rows, mapped.
     """
 
-    def __init__(
-        self, numbers: Numbers, names: Names | None, rows: Rows | None, vectors: FloatMatrix | None, *, cosine: bool
-    ) -> None:
-        self.n, self.numbers, self.names, self.rows, self.vectors = numbers.n, numbers, names, rows, vectors
-        self._cosine = cosine
+    numbers: Numbers
+    names: Names | None
+    rows: Arranged
 
-    @cached_property
-    def door(self) -> FloatMatrix:
-        """The vectors (n, d) as a search compares them, of length one under cosine; in memory once they are asked for.
-
-        Raises
-        ------
-        InputError
-            If they are no vectors, which ``verify`` would have found.
-        """
-        vectors = np.empty((0, 1), np.float32) if self.vectors is None else self.vectors
-        return np.array(as_rows(vectors, vectors.shape[1], cosine=self._cosine, name="rows of a segment")[0])
-
-    def data(self, rows: IdArray) -> npt.NDArray[Any]:
-        """The codes (size, code_size) or vectors (size, d) of rows (size,)."""
-        if self.rows is not None:
-            return self.rows.store.rows(rows)
-        return np.empty((0, 0), np.float32) if self.vectors is None else self.vectors[rows]
+    @property
+    def n(self) -> int:
+        """Rows, the dead among them."""
+        return self.numbers.n
 
 
-def write_file(folder: Path, name: str, header: dict[str, Any], arrays: Arrays) -> Stamp:
+def write_file(
+    folder: Path, name: str, header: dict[str, Any], sections: Iterable[Section], version: int = VERSION
+) -> Stamp:
     """Write one file of a store, of arrays of any shape such as (n, d), whole or not at all.
 
     Raises
@@ -93,7 +72,7 @@ def write_file(folder: Path, name: str, header: dict[str, Any], arrays: Arrays) 
     """
     crc32, nbytes = 0, 0
     with atomic_write(folder / name) as stream:
-        for part in pack(header, arrays, _VERSION):
+        for part in pack(header, sections, version):
             crc32 = crc32 if nbytes else int.from_bytes(part[16:20], "little")
             nbytes += len(part)
             stream.write(part)
@@ -117,10 +96,10 @@ def map_file(folder: Path, stamp: Stamp) -> Buffer:
     return data
 
 
-def write_segment(folder: Path, name: str, digest: str | None, what: Contained) -> Stamp:
-    """Write a segment; ``digest`` is of the model that made its codes."""
-    header = {"segment": {"rows": what.n, "first": what.first, "training": digest}}
-    return write_file(folder, name, header, what.sections())
+def write_segment(folder: Path, name: str, arrangement: Arrangement[Any], what: Contained) -> Stamp:
+    """Write a segment of rows that are arranged so."""
+    header = {"segment": {"rows": what.n, "first": what.first, "training": arrangement.digest}}
+    return write_file(folder, name, header, what.sections(), arrangement.version)
 
 
 class Contained:
@@ -131,83 +110,41 @@ class Contained:
     n, first, last : int
         How many rows, and the numbers of the first and of the last of them.
     ids : iterable of ndarray of shape (size,)
-        Their numbers, in pieces; gone through twice, as all the others are, and not at all where they have no gaps.
-    data : iterable of ndarray of shape (size, code_size) or (size, d)
-        Codes or vectors, in pieces.
-    form : Form or None
-        What the bytes of codes are; None for vectors.
-    width : int
-        Bytes of a code, or columns of a vector.
+        Their numbers, in pieces; gone through twice, and not at all where they have no gaps.
+    rows : list of Section
+        The sections of the rows themselves.
     names : Names or None
         All names.
     """
 
-    def __init__(
-        self,
-        n: int,
-        first: int,
-        last: int,
-        ids: Parts,
-        data: Parts,
-        form: Form | None,
-        width: int,
-        names: Names | None,
-    ) -> None:
+    def __init__(self, n: int, first: int, last: int, ids: Parts, rows: list[Section], names: Names | None) -> None:
         self.n, self.first = n, first
         self._dense = last - first + 1 == n
-        self._ids, self._data, self._form, self._width, self._names = ids, data, form, width, names
+        self._ids, self._rows, self._names = ids, rows, names
 
-    def sections(self) -> Iterator[tuple[str, str, tuple[int, ...], Parts]]:
-        """Name, dtype, shape and parts of every section."""
+    def sections(self) -> Iterator[Section]:
+        """Every section."""
         if not self._dense:
             yield "ids", DTYPES["ids"], (self.n,), self._ids
-        if self._form is None:
-            yield "vectors", DTYPES["vectors"], (self.n, self._width), self._data
-        else:
-            shape = (-(-self.n // BLOCK), BLOCK * self._form.code_size)
-            yield "blocks", DTYPES["blocks"], shape, _Woven(self._data, self._form)
+        yield from self._rows
         if self._names is not None:
             for name, array in self._names.arrays.items():
                 yield name, DTYPES[name], array.shape, [np.ascontiguousarray(array, DTYPES[name])]
 
 
-class _Woven:
-    """Codes in pieces as blocks in pieces, of which only the last may end inside a block."""
-
-    def __init__(self, codes: Parts, form: Form) -> None:
-        self._codes, self._form = codes, form
-
-    def __iter__(self) -> Iterator[ByteMatrix]:
-        left = np.empty((0, self._form.code_size), np.uint8)
-        for piece in self._codes:
-            for start in range(0, len(piece), _WEAVE):
-                codes = np.concatenate([left, piece[start : start + _WEAVE]])
-                whole = len(codes) // BLOCK * BLOCK
-                left = codes[whole:]
-                yield from self._blocks(codes[:whole])
-        yield from self._blocks(left)
-
-    def _blocks(self, codes: ByteMatrix) -> Iterator[ByteMatrix]:
-        store = BlockStore(self._form)
-        store.append(np.ascontiguousarray(codes))
-        yield from store.whole()
-
-
-def read_segment(data: Buffer, model: Model | None, d: int, *, cosine: bool, strings: bool, whole: bool) -> Segment:
+def read_segment(data: Buffer, arrangement: Arrangement[Any], *, strings: bool, whole: bool) -> Segment:
     """The rows in the bytes (n,) of a file.
 
     Parameters
     ----------
     data : ndarray of shape (n,)
         The bytes.
-    model : Model or None
-        What its codes were made with.
-    d : int
-        Columns of its vectors, where there is no model.
-    cosine, strings : bool
-        Of the store: the metric, and the kind of ids.
+    arrangement : Arrangement
+        Of the store.
+    strings : bool
+        The kind of ids of the store.
     whole : bool
-        Whether every byte is read and compared, or the header alone.
+        Whether every byte is read and compared, or only what does not grow with the rows.
 
     Raises
     ------
@@ -217,18 +154,16 @@ def read_segment(data: Buffer, model: Model | None, d: int, *, cosine: bool, str
     header, arrays = unpack(data, DTYPES, frozenset() if whole else _GROWING)
     said = stated(header, "segment", dict)
     digest = said.get("training")
-    if digest != (model.digest if model else None):
-        raise HeaderError(f"expected codes of the training {model.digest if model else None}, got {digest!r}")
+    if digest != arrangement.digest:
+        raise HeaderError(f"expected codes of the training {arrangement.digest}, got {digest!r}")
     n, first = natural(said.get("rows")), natural(said.get("first"))
     with fitting_together():
-        expected = {"blocks" if model else "vectors"} | set(_NAMES if strings else ())
+        expected = {*arrangement.dtypes, *(_NAMES if strings else ())}
         if set(arrays) - {"ids"} != expected or not n:
             raise HeaderError(f"expected rows in {', '.join(sorted(expected))}, got {n} in {', '.join(sorted(arrays))}")
         if not 0 <= first <= LARGEST + 1 - n:
             raise HeaderError(f"expected ids up to {LARGEST}, got {n} from {first} on")
-        shapes = {"ids": (n,), "ends": (n,), "hashes": (n,), "order": (n,), "vectors": (n, d)}
-        if model is not None:
-            shapes["blocks"] = (-(-n // BLOCK), BLOCK * model.code_size)
+        shapes = dict.fromkeys(("ids", "ends", "hashes", "order"), (n,)) | arrangement.shapes(n)
         for name, array in arrays.items():
             if array.shape != shapes.get(name, (array.size,)):
                 raise HeaderError(f"expected {name} of shape {shapes.get(name)}, got {array.shape}")
@@ -236,10 +171,7 @@ def read_segment(data: Buffer, model: Model | None, d: int, *, cosine: bool, str
         names = Names(*(arrays[name] for name in _NAMES)) if strings else None
         if whole:
             _check_ids(numbers, names)
-        rows = None
-        if model is not None:
-            rows = Rows(BlockStore.of_blocks(arrays["blocks"], n, model.form), IdMap(n))
-        return Segment(numbers, names, rows, arrays.get("vectors"), cosine=cosine)
+        return Segment(numbers, names, arrangement.read(arrays, n, whole=whole))
 
 
 def _check_ids(numbers: Numbers, names: Names | None) -> None:
@@ -259,56 +191,10 @@ def _check_ids(numbers: Numbers, names: Names | None) -> None:
 # Rows that live
 
 
-def all_live(n: int) -> Filter:
-    """The filter that lets n rows pass, and none behind them."""
-    return pack_filter(np.ones(n, np.bool_))
-
-
-def bits(live: Filter, start: int, stop: int) -> npt.NDArray[np.bool_]:
-    """Whether each of a run of rows lives, (stop - start,)."""
-    if not len(live):
-        return np.ones(stop - start, np.bool_)
-    first = start // BLOCK
-    words = np.ascontiguousarray(live[first : -(-stop // BLOCK)], "<u4")
-    unpacked = np.unpackbits(words.view(np.uint8), bitorder="little")
-    return unpacked[start - first * BLOCK : stop - first * BLOCK].astype(np.bool_)
-
-
-def lives(live: Filter, rows: IdArray) -> npt.NDArray[np.bool_]:
-    """Whether each of these rows (size,) lives; -1, which is no row, does not."""
-    if not len(live):
-        return rows >= 0
-    known = np.maximum(rows, 0)
-    bit = (live[known // BLOCK] >> (known % BLOCK).astype(np.uint32)) & np.uint32(1)
-    return np.asarray((rows >= 0) & (bit > 0))
-
-
-def killed(live: Filter, n: int, rows: IdArray) -> Filter:
-    """The filter of n rows without these rows (size,)."""
-    left = all_live(n) if not len(live) else live.copy()
-    np.bitwise_and.at(left, rows // BLOCK, ~np.left_shift(np.uint32(1), (rows % BLOCK).astype(np.uint32)))
-    return left
-
-
-def died(before: Filter, after: Filter, n: int) -> IdArray:
-    """The rows (size,) of n that lived before and do not live after."""
-    if not len(after):
-        return np.empty(0, np.int64)
-    changed = (before if len(before) else all_live(n)) & ~after
-    words = np.flatnonzero(changed)
-    row, bit = np.nonzero((changed[words, None] >> np.arange(BLOCK, dtype=np.uint32)) & np.uint32(1))
-    return words[row] * BLOCK + bit
-
-
-def count(live: Filter, n: int) -> int:
-    """How many of n rows live, by bits of shape (blocks,)."""
-    return int.from_bytes(live.tobytes(), "little").bit_count() if len(live) else n
-
-
 def write_live(folder: Path, name: str, live: Filter) -> Stamp:
     """Write which rows of a segment live: bits of shape (blocks,)."""
-    arrays: Arrays = [("live", "<u4", live.shape, [np.ascontiguousarray(live, "<u4")])]
-    return write_file(folder, name, {"live": len(live)}, arrays)
+    sections: list[Section] = [("live", "<u4", live.shape, [np.ascontiguousarray(live, "<u4")])]
+    return write_file(folder, name, {"live": len(live)}, sections)
 
 
 def read_live(data: Buffer, n: int) -> Filter:

@@ -10,11 +10,14 @@ from typing import Any, Self
 import numpy.typing as npt
 
 from lplr_index.arrays import IdArray
+from lplr_index.coarse import number_bytes
 from lplr_index.errors import FormatError, InputError, UnsupportedError
+from lplr_index.ivf import NPROBE
 from lplr_index.metric import parse_metric
 from lplr_index.settings import Settings
 from lplr_index.store.contents import Contents, View
 from lplr_index.store.following import Follower
+from lplr_index.store.listed import PLACE_BYTES
 from lplr_index.store.reading import Searchable
 from lplr_index.store.verifying import verify
 from lplr_index.store.writing import Writer
@@ -25,7 +28,8 @@ class Store(Searchable):
     """Nearest neighbours over rows in a folder, which come and go while it is searched; see ``open_store``.
 
     What was added or deleted is on the disk when the call returns, and the next search sees it. Searches rank as one
-    ``IndexLPLR`` of the same training and rows would, bit for bit: how rows are cut into segments changes nothing.
+    ``IndexLPLR`` of the same training and rows would, bit for bit, or, of a store with lists, one ``IndexIVFLPLR``: how
+    rows are cut into segments changes nothing.
     Methods may be called by many threads at once. A child of ``fork`` may search what its parent writes.
 
     Parameters
@@ -43,6 +47,7 @@ class Store(Searchable):
 
     def __init__(self, source: Follower | Writer) -> None:
         self._source: Follower | Writer | None = source
+        self._nprobe = NPROBE
         _live.add(self)
 
     def __enter__(self) -> Self:
@@ -54,7 +59,8 @@ class Store(Searchable):
     def __repr__(self) -> str:
         if self._source is None:
             return "Store(closed)"
-        return f"Store({str(self._source.folder)!r}, d={self.d}, ntotal={self.ntotal}, metric={self.metric!r})"
+        lists = f", nlist={self.nlist}" if self.nlist else ""
+        return f"Store({str(self._source.folder)!r}, d={self.d}, ntotal={self.ntotal}, metric={self.metric!r}{lists})"
 
     @property
     def path(self) -> Path:
@@ -80,6 +86,11 @@ class Store(Searchable):
     def ids(self) -> str:
         """The kind of ids: ``"int"`` or ``"str"``."""
         return self._open.ids
+
+    @property
+    def nlist(self) -> int:
+        """Lists that rows are dealt out to; 0 of a store where a search looks at all rows."""
+        return self._open.nlist
 
     @property
     def code_size(self) -> int:
@@ -145,12 +156,14 @@ class Store(Searchable):
         x : array_like of shape (n, d), optional
             The sample to learn from; the rows held where None.
         queries : array_like of shape (nq, d), optional
-            As for ``IndexLPLR.train``.
+            As for ``IndexLPLR.train``, of a store without lists.
 
         Raises
         ------
         InputError
             If there is nothing to learn from, or the store is trained already.
+        MissingDependencyError
+            If lists are to be made and faiss is not installed.
         WriteError
             If the disk refuses the packed rows; the store is as it was then.
         """
@@ -210,6 +223,9 @@ class Store(Searchable):
             "trained": contents.model is not None,
             "bits": self.bits,
             "code_bytes": self.code_size,
+            "lists": self.nlist,
+            "nprobe": min(self.nprobe, self.nlist) if self.nlist else 0,
+            "list_bytes": number_bytes(self.nlist) + PLACE_BYTES if self.nlist else 0,
             "segment_bytes": sum(files) + sum(lives),
             "model_bytes": manifest.model.nbytes if manifest.model else 0,
             "seed": self._settings.seed,
@@ -232,6 +248,7 @@ class Store(Searchable):
         ids: str | None,
         method: str | None,
         seed: int | None,
+        nlist: int | None = None,
     ) -> None:
         """Raise InputError unless the store is what ``open_store`` was asked for, as far as anything was asked."""
         held = self._settings
@@ -245,6 +262,9 @@ class Store(Searchable):
         for name, (asked, there) in wanted.items():
             if asked is not None and asked != there:
                 raise InputError(f"expected {name} = {there!r}, which {self.path} was made with, got {asked!r}")
+        if nlist is not None and nlist != self.nlist:
+            there = f"nlist = {self.nlist}" if self.nlist else "no nlist"
+            raise InputError(f"expected {there}, as {self.path} was made, got {nlist!r}")
         rest = held.metric, held.method, None, None, 8, held.seed
         if bits is not None and Settings.of(held.d, bits, *rest) != held:
             raise InputError(f"expected {self.bits:g} bits, which {self.path} was made with, got {bits:g}")

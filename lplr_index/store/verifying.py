@@ -13,8 +13,8 @@ from lplr_index.store import merging
 from lplr_index.store.contents import Contents, load, open_live, open_segment
 from lplr_index.store.folder import MANIFEST, naming, parsed, read_manifest, read_model_of
 from lplr_index.store.following import read_journal
+from lplr_index.store.listed import arrangement_of
 from lplr_index.store.manifest import Manifest
-from lplr_index.store.segments import bits
 
 _TRIES = 100  # manifests that may be replaced while one of them is being verified
 
@@ -45,14 +45,14 @@ def verify(folder: Path) -> list[FormatError]:
 
 def _all(folder: Path, manifest: Manifest) -> Iterator[FormatError]:
     try:
-        model = read_model_of(folder, manifest)
+        arrangement = arrangement_of(manifest.settings, read_model_of(folder, manifest))
     except FormatError as err:
         yield err
         return
     whole = True
     for entry in manifest.segments:
         for look in (
-            partial(open_segment, folder, manifest, model, entry, whole=True),
+            partial(open_segment, folder, manifest, arrangement, entry, whole=True),
             partial(open_live, folder, entry),
         ):
             try:
@@ -73,8 +73,8 @@ def _all(folder: Path, manifest: Manifest) -> Iterator[FormatError]:
 def _check_ids(contents: Contents) -> None:
     """Raise HeaderError unless every id is there once, and none is above those that were given."""
     recent = contents.recent.part()
-    numbers = np.sort(recent.numbers.part(0, recent.n)[bits(recent.live, 0, recent.n)])
-    for run in merging.runs([(each.segment, each.live) for each in contents.held]):
+    numbers = np.sort(recent.numbers.part(0, recent.n)[recent.living()])
+    for run in merging.runs([each.part for each in contents.held]):
         again = run[1:][np.diff(run) == 0]
         if len(again) or np.isin(run, numbers).any():
             raise HeaderError(f"expected every id once, got one from {run[0]} to {run[-1]} twice")
@@ -88,7 +88,7 @@ def _check_names(contents: Contents) -> None:
     """Raise HeaderError unless every name is that of one row that lives."""
     view = contents.view()
     for part in view.parts:
-        rows = np.flatnonzero(bits(part.live, 0, part.n))
+        rows = np.flatnonzero(part.living())
         if part.names is None:
             continue
         for start in range(0, len(rows), 1 << 16):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,22 @@ import numpy.typing as npt
 from lplr_index.arrays import FloatMatrix, IdArray, as_array, as_ids, as_rows, as_vectors, some_rows, warn_of_zeros
 from lplr_index.errors import FormatError, InputError, LPLRError, WriteError
 from lplr_index.ids import IdMap
-from lplr_index.index import IndexLPLR
-from lplr_index.scanning import Filter
 from lplr_index.store import merging
 from lplr_index.store.contents import Contents, Held, View, open_segment, without
-from lplr_index.store.folder import write_model
+from lplr_index.store.folder import index_of, write_model
 from lplr_index.store.following import Follower
 from lplr_index.store.journal import Change, Journal
 from lplr_index.store.keys import Names, as_names, check_distinct
 from lplr_index.store.ledger import Ledger
+from lplr_index.store.listed import arrangement_of
+from lplr_index.store.living import died
 from lplr_index.store.manifest import Manifest
-from lplr_index.store.segments import Contained, Segment, died
+from lplr_index.store.part import Part
+from lplr_index.store.segments import Contained
 from lplr_index.store.snapshots import take
 from lplr_index.training import TRAIN_ROWS
 
+LIST_ROWS = 16  # that training wants for each list, of a store that trains itself
 _JOURNAL_BYTES = 1 << 26  # of a journal, before it becomes segments
 
 
@@ -39,7 +42,7 @@ class Writer:
     fresh : Manifest or None
         What a new one starts with; None where there must be one already.
     train_rows : int or None
-        Rows at which it is trained by itself.
+        Rows at which it is trained by itself, if that is at least ``LIST_ROWS`` for each list, or all that count.
     background : bool
         Whether segments are merged by a thread, or in the call that makes a merge due.
 
@@ -49,6 +52,8 @@ class Writer:
         Of the store's index, which never change.
     ids : str
         The kind of ids, ``"int"`` or ``"str"``.
+    nlist : int
+        Lists; 0 of a flat store.
     skipped : list of str
         Empty: a damaged store is not written.
     merge_error : LPLRError or None
@@ -62,7 +67,10 @@ class Writer:
         self._ledger = Ledger(folder, fresh)
         manifest = self._ledger.contents.manifest
         self.settings, self.ids = manifest.settings, manifest.ids
-        self._train_rows, self._background = train_rows, background
+        self.nlist = manifest.nlist
+        wanted = min(LIST_ROWS * self.nlist, TRAIN_ROWS)
+        self._train_rows = None if train_rows is None else max(train_rows, wanted)
+        self._background = background
         self._merging, self._closed, self._gave_up_at = threading.Lock(), False, -1
         self._thread: threading.Thread | None = None
 
@@ -129,17 +137,17 @@ class Writer:
 
     def _train(self, x: Any, queries: Any) -> None:
         numbers, vectors, names = self._raw_rows()
-        index = IndexLPLR.restored(self.settings, None, None)
+        index = index_of(self.settings, self.nlist, None)
         index.train(vectors if x is None else x, queries)
-        file = write_model(self.folder, self.settings, index.model)
+        file = write_model(self.folder, index)
         made: list[str] = []
         held = []
         try:
             if len(numbers):
-                codes = index.sa_encode(vectors)
-                span = int(numbers[0]), int(numbers[-1])
-                what = Contained(len(numbers), *span, [numbers], [codes], index.model.form, codes.shape[1], names)
-                held = [self._ledger.write(what, index.model, made)]
+                arrangement, span = arrangement_of(self.settings, index.model), (int(numbers[0]), int(numbers[-1]))
+                rows = arrangement.sections(index.sa_encode(vectors))
+                what = Contained(len(numbers), *span, [numbers], rows, names)
+                held = [self._ledger.write(what, arrangement, made)]
             self._ledger.adopt(held, index.model, file)
         except BaseException:
             self._ledger.discard([*made, file.name])
@@ -198,31 +206,30 @@ class Writer:
     def _merge(self, held: list[Held]) -> None:
         """Write segments anew as one, while rows come and go, and put it in their place."""
         contents = self._ledger.contents
-        model = contents.model
-        what = merging.merged(self._checked(held), model, self.settings.d)
+        arrangement = contents.arrangement
+        what = merging.merged(self._checked(held), arrangement)
         made: list[str] = []
         try:
-            come = [self._ledger.write(what, model, made)] if what else []
+            come = [self._ledger.write(what, arrangement, made)] if what else []
             with self._ledger.writing:
                 now = {each.entry.file: each for each in contents.held}
                 if any(each.entry.file not in now for each in held):  # training has packed them meanwhile
                     self._ledger.discard(made)
                     return
                 for each in held:
-                    rows = died(each.live, now[each.entry.file].live, each.segment.n)
-                    come, _ = without(come, each.segment.numbers.of(rows))
+                    places = died(each.live, now[each.entry.file].live, each.segment.n)
+                    come, _ = without(come, each.segment.numbers.of(each.segment.rows.rows_at(places)))
                 self._ledger.replace(held, come)
         except BaseException:
             self._ledger.discard(made)
             raise
 
-    def _checked(self, held: list[Held]) -> list[tuple[Segment, Filter]]:
+    def _checked(self, held: list[Held]) -> list[Part]:
         """Segments, every byte of which was compared with its checksum: damage is not to be copied under a new one."""
         contents = self._ledger.contents
-        return [
-            (open_segment(self.folder, contents.manifest, contents.model, each.entry, whole=True), each.live)
-            for each in held
-        ]
+        manifest, arrangement = contents.manifest, contents.arrangement
+        opened = [open_segment(self.folder, manifest, arrangement, each.entry, whole=True) for each in held]
+        return [replace(each, segment=segment).part for each, segment in zip(held, opened, strict=True)]
 
     # The end
 
@@ -265,10 +272,10 @@ class Writer:
         return None, numbers, known
 
     def _packed(self, x: npt.NDArray[Any], threads: int | None) -> npt.NDArray[Any]:
-        """Codes (n, code_size) of rows (n, d), or the rows themselves before training."""
+        """Codes (n, width) of rows (n, d), or the rows themselves before training."""
         settings = self.settings
         if (model := self._ledger.contents.model) is not None:
-            return IndexLPLR.restored(settings, model, None).sa_encode(x, threads=threads)
+            return index_of(settings, self.nlist, model).sa_encode(x, threads=threads)
         rows = as_vectors(x, settings.d)
         warn_of_zeros(as_rows(rows, settings.d, cosine=settings.metric == "cosine")[1], len(rows))
         return rows
