@@ -34,6 +34,28 @@ def test_info(kind, capsys):
     assert "damaged       no segment" in text
 
 
+def test_a_store_with_lists(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    written(Path("s"), nlist=12)
+    write_vectors("q.npy", queries())
+    table = run(capsys, "info", "s").out
+    assert "lists         12, of which a search looks at 12" in table
+    assert "code bytes    12 a row, and 5 for its list and its place there" in table
+    assert run(capsys, "info", "s", "--json").document["lists"] == 12
+    size = sum(each.stat().st_size for each in Path("s").iterdir())
+    assert run(capsys, "verify", "s").out == f"s: whole and unchanged, 325 rows in 12 lists and {size:,} bytes\n"
+    assert run(capsys, "verify", "s", "--json").document["lists"] == 12
+    for nprobe in (1, 3, 12):
+        document = run(capsys, "search", "s", "q.npy", "-k", "4", "--nprobe", nprobe, "--json").document
+        assert document["I"] == written_twin(12).search(queries(), 4, nprobe=nprobe)[1].tolist()
+    refused = run(capsys, "search", "s", "q.npy", "--nprobe", 0).complaint
+    assert refused.startswith("expected nprobe to be an integer >= 1, got 0")
+    written(Path("flat"))
+    refused = run(capsys, "search", "flat", "q.npy", "--nprobe", 3).complaint
+    assert refused == "expected --nprobe only for an index in lists, which flat is not"
+    assert "lists         none" in run(capsys, "info", "flat").out
+
+
 def test_info_of_what_is_not_trained(tmp_path, capsys):
     open_store(tmp_path / "s", 48).close()
     assert "auto, not trained: rows are float32" in run(capsys, "info", tmp_path / "s").out

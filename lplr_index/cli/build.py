@@ -105,8 +105,9 @@ def _build_store(options: argparse.Namespace, terminal: Terminal) -> tuple[dict[
     with open_store(options.output, read_only=True) as store:
         facts = store.info()
     size = facts["segment_bytes"] + facts["model_bytes"]
+    lists = f" and {facts['lists']:,} lists" if facts["lists"] else ""
     return facts, (
-        f"{options.output}: {facts['rows']:,} rows of {facts['d']} in {facts['segments']:,} segments of "
+        f"{options.output}: {facts['rows']:,} rows of {facts['d']} in {facts['segments']:,} segments{lists} of "
         f"{facts['code_bytes']} bytes a row ({facts['bits']:.2f} bits a coordinate, {facts['metric']}, "
         f"{facts['method']}); {size:,} bytes"
     )

@@ -163,12 +163,22 @@ def _table(facts: dict[str, Any]) -> list[str]:
         "columns": f"{', '.join(columns)} bits" if columns else "none",
         "centroids": f"{facts['centroid_bytes']} bytes a row",
         "gain": f"{facts['gain_bits']} bits a row",
-        "lists": f"{facts['lists']:,}, of which a search looks at {facts['nprobe']}" if facts["lists"] else "none",
+        "lists": _lists(facts),
         "seed": f"{facts['seed']}",
         "training": facts["training"] or "none",
         "refine": facts["refine"] or "no second stage",
     }
     return [f"{name:<14}{value}" for name, value in lines.items()]
+
+
+def _beside_code(facts: dict[str, Any]) -> list[str]:
+    """Return what lists cost a row of a store."""
+    return [f"and {facts['list_bytes']} for its list and its place there"] if facts["list_bytes"] else []
+
+
+def _lists(facts: dict[str, Any]) -> str:
+    """Return what there is to know of lists, of an index or a store."""
+    return f"{facts['lists']:,}, of which a search looks at {facts['nprobe']}" if facts["lists"] else "none"
 
 
 def _store_table(facts: dict[str, Any]) -> list[str]:
@@ -182,7 +192,8 @@ def _store_table(facts: dict[str, Any]) -> list[str]:
         "metric": facts["metric"],
         "method": method,
         "bits": f"{facts['bits']:.2f} a coordinate",
-        "code bytes": f"{facts['code_bytes']} a row",
+        "code bytes": ", ".join([f"{facts['code_bytes']} a row", *_beside_code(facts)]),
+        "lists": _lists(facts),
         "segments": f"{facts['segments']:,}, of {facts['segment_bytes']:,} bytes",
         "journal": f"{facts['journal_rows']:,} rows",
         "model bytes": f"{facts['model_bytes']:,}",

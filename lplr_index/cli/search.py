@@ -104,13 +104,15 @@ def _opened(
         index = open_store(options.index, read_only=True) if is_store(options.index) else read_index(options.index)
         yield index, {"threads": threads, **_adjust(index, options)}
         return
-    for name in ("k_factor", "nprobe", "shortlist"):
+    for name in ("k_factor", "shortlist"):
         if getattr(options, name) is not None:
             raise InputError(f"expected --{name.replace('_', '-')} or --ray, got both")
     progress("joining the cluster", 0, 0)
     with joined(options, terminal) as machines:
         progress("opening", 0, 0)
-        yield ClusterStore(options.index, machines, threads=1 if options.threads is None else threads), {}
+        held = ClusterStore(options.index, machines, threads=1 if options.threads is None else threads)
+        _look_at(held, options)
+        yield held, {}
 
 
 def _adjust(index: AnyIndex | Store, options: argparse.Namespace) -> dict[str, Any]:
@@ -119,17 +121,22 @@ def _adjust(index: AnyIndex | Store, options: argparse.Namespace) -> dict[str, A
         if not isinstance(index, IndexRefineLPLR):
             raise InputError(f"expected --k-factor only for an index with a second stage, which {options.index} lacks")
         index.k_factor = options.k_factor
-    if options.nprobe is not None:
-        base = index.base_index if isinstance(index, IndexRefineLPLR) else index
-        if not isinstance(base, IndexIVFLPLR):
-            raise InputError(f"expected --nprobe only for an index in lists, which {options.index} is not")
-        base.nprobe = options.nprobe
+    _look_at(index.base_index if isinstance(index, IndexRefineLPLR) else index, options)
     if options.shortlist is None:
         return {}
     if not isinstance(index, IndexLPLR):
         has = "a second stage" if isinstance(index, IndexRefineLPLR) else "segments"
         raise InputError(f"expected --shortlist only for an index without {has}, which {options.index} has")
     return {"shortlist": as_integer(options.shortlist, "shortlist", least=1)}
+
+
+def _look_at(index: IndexLPLR | Store | ClusterStore, options: argparse.Namespace) -> None:
+    """Say how many lists of an index are to be looked at, if the options do."""
+    if options.nprobe is None:
+        return
+    if not isinstance(index, IndexIVFLPLR | Store | ClusterStore) or not index.nlist:
+        raise InputError(f"expected --nprobe only for an index in lists, which {options.index} is not")
+    index.nprobe = options.nprobe
 
 
 def search_file(

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from lplr_index.cli.output import Terminal
 from lplr_index.errors import FormatError
-from lplr_index.refine import AnyIndex
+from lplr_index.ivf import IndexIVFLPLR
+from lplr_index.refine import AnyIndex, IndexRefineLPLR
 from lplr_index.storage import verify_index
 from lplr_index.store import Store, is_store, open_store
 
@@ -32,8 +33,16 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
             index, size = _store(options.index)
         else:
             index, size = verify_index(options.index), Path(options.index).stat().st_size
-    document = {"file": options.index, "rows": index.ntotal, "file_bytes": size, "valid": True}
-    terminal.done(document, [f"{options.index}: whole and unchanged, {index.ntotal:,} rows in {size:,} bytes"])
+    lists = _lists(index)
+    document = {"file": options.index, "rows": index.ntotal, "lists": lists, "file_bytes": size, "valid": True}
+    rows = f"{index.ntotal:,} rows in {lists:,} lists and" if lists else f"{index.ntotal:,} rows in"
+    terminal.done(document, [f"{options.index}: whole and unchanged, {rows} {size:,} bytes"])
+
+
+def _lists(index: AnyIndex | Store) -> int:
+    """Return how many lists the rows are dealt out to, 0 where they are not."""
+    base = index.base_index if isinstance(index, IndexRefineLPLR) else index
+    return base.nlist if isinstance(base, IndexIVFLPLR | Store) else 0
 
 
 def _store(path: str) -> tuple[Store, int]:
