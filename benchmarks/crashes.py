@@ -16,16 +16,18 @@ import signal
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from lplr_index import IndexLPLR, open_store
+from lplr_index import IndexIVFLPLR, IndexLPLR, open_store
 from lplr_index.store import merging
 
 D = 8
 FLUSH_ROWS = 40
 MOST_ROWS = 600  # held, before deleting outweighs adding
 LONGEST_S = 0.25  # of a child's life
+STORES = {"int": ("int", None), "str": ("str", None), "lists": ("int", 4)}  # kinds of ids, and lists
 
 Held = dict[int, int]
 """What is held: versions by id."""
@@ -124,16 +126,18 @@ def found(path: Path, kind: str, candidates: list[Held], index: IndexLPLR) -> He
     raise SystemExit(f"expected one of {[len(held) for held in candidates]} rows, got {len(ids)} others")
 
 
-def run(folder: Path, kills: int, seed: int, kind: str) -> dict[str, int]:
+def run(folder: Path, kills: int, seed: int, name: str) -> dict[str, Any]:
     """Make a store, kill its writer so many times, and return what happened."""
-    path = folder / f"store-{kind}-{seed}"
-    with open_store(path, D, 8.0, "ip", method="nq", ids=kind) as store:
+    path, (kind, nlist) = folder / f"store-{name}-{seed}", STORES[name]
+    method = {"nlist": nlist} if nlist else {"method": "nq"}
+    with open_store(path, D, 8.0, "ip", ids=kind, **method) as store:
         store.train(sample())
-    index = IndexLPLR(D, 8.0, "ip", "nq")
+    index = IndexIVFLPLR(D, 8.0, "ip", nlist=nlist) if nlist else IndexLPLR(D, 8.0, "ip", "nq")
     index.train(sample())
     rng = random.Random(seed)  # noqa: S311 - a seeded choice
     held: Held = {}
-    counts = {"kills": 0, "operations": 0, "under_way": 0, "completed": 0}
+    counts: dict[str, Any] = {"ids": kind, "lists": nlist or 0}
+    counts |= {"kills": 0, "operations": 0, "under_way": 0, "completed": 0}
     for round_ in range(kills):
         read, write = os.pipe()
         child = os.fork()
@@ -165,6 +169,7 @@ def main() -> None:
     """Run as asked on the command line, and print what happened."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=2000)
+    parser.add_argument("--stores", nargs="+", choices=STORES, default=list(STORES), help="which; lists need faiss")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--folder", type=Path, help="where the stores are made; in the system's folder for such if none"
@@ -173,8 +178,8 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         counts = []
-        for kind in ("int", "str"):
-            counts.append({"ids": kind, **run(Path(folder), options.kills // 2, options.seed, kind)})
+        for name in options.stores:
+            counts.append(run(Path(folder), options.kills // len(options.stores), options.seed, name))
             print(json.dumps(counts[-1]), flush=True)
     if options.output:
         options.output.write_text(json.dumps(counts, indent=1) + "\n", "utf-8")

@@ -28,7 +28,9 @@ def crashes() -> str:
     """Return the table of kills."""
     head = ["ids", "kills", "calls acknowledged", "kills during a call", "of which its rows were there", "rows lost"]
     keys = ("kills", "operations", "under_way", "completed")
-    rows = [[each["ids"], *(f"{each[key]:,}" for key in keys), "0"] for each in result("crashes")]
+    names = [each["ids"] + (", in lists" if each.get("lists") else "") for each in result("crashes")]
+    counts = [[f"{each[key]:,}" for key in keys] for each in result("crashes")]
+    rows = [[name, *mine, "0"] for name, mine in zip(names, counts, strict=True)]
     return table(head, rows)
 
 

@@ -138,7 +138,17 @@ def _use_lists(metric: str, x: FloatMatrix, path: Path) -> None:
     settings = IndexLPLR(_WIDTH, _BITS[0], metric).settings
     sample, _ = as_rows(x, _WIDTH, cosine=metric == "cosine")
     model = train_lists(sample, settings, Coarse(sample[:_LISTS].copy(), metric))
-    _use(IndexIVFLPLR.of_lists(settings, model, None, _LISTS, _LISTS), x, path)
+    index = IndexIVFLPLR.of_lists(settings, model, None, _LISTS, _LISTS)
+    _use(index, x, path)
+    kept = read_index(path)
+    if isinstance(kept, IndexIVFLPLR):
+        for one in kept.rows.runs:
+            one.rows.flags.writeable = False  # as those of a store are, which stay in its files
+        kept.search(x[:2], 2)
+    index.remove_ids([0])  # the others have ids of their own then
+    write_index(index, path)
+    for each in (index, read_index(path)):
+        each.search(x[:2], 2)
 
 
 def _factorize(x: FloatMatrix, nbits: int) -> None:

@@ -22,7 +22,8 @@ WORK = """
 import itertools, tempfile
 from pathlib import Path
 import numpy as np
-from lplr_index import IndexLPLR, IndexRefineLPLR, factorize, read_index, write_index
+from lplr_index import IndexIVFLPLR, IndexLPLR, IndexRefineLPLR, factorize, open_store, read_index, write_index
+from lplr_index.coarse import Coarse
 
 folder = Path(tempfile.mkdtemp())
 x = np.random.default_rng(1).standard_normal((40_000, 24)).astype(np.float32)
@@ -43,7 +44,7 @@ def use(index, x):
     for mmap in (True, False):
         back = read_index(folder / "index", mmap=mmap)
         back.search(x[:3], 5)
-        if isinstance(back, IndexLPLR):
+        if type(back) is IndexLPLR:
             back.search(x[:3], 5, shortlist=20)
         back.range_search(x[:3], 0.5)
         back.reconstruct_n(0, 4)
@@ -59,6 +60,21 @@ def use_many(metric):
         index.search(x[:nq], 3, threads=2)
 
 
+def use_store(number, nlist, metric):
+    with open_store(folder / f"{number}", 24, 2.0, metric, nlist=nlist, train_rows=None) as store:
+        store.add(x[:300])
+        store.train()
+        store.add(x[300:340], np.arange(340, 300, -1))
+        store.delete([3, 310])
+        store.search(x[:3], 5)
+        store.compact()
+        store.search(x[:3], 5)
+        store.search(x[:3], 5, filter=np.arange(30))
+        store.range_search(x[:3], 0.5)
+        store.reconstruct_batch([1])
+
+
+Coarse.train = lambda x, nlist, metric, seed: Coarse(x[:nlist].copy(), metric)
 sizes = [("auto", {"bits": bits}) for bits in (1.0, 2.0, 6.0)]
 sizes += [("lplr", {"nbits": 3}), ("lsvd", {"nbits": 8, "nbits_R": 16}), ("dsvd", {"nbits": 5}), ("nq", {"nbits": 1})]
 for metric in ("cosine", "ip", "l2"):
@@ -67,6 +83,9 @@ for metric in ("cosine", "ip", "l2"):
             use(IndexLPLR(24, metric=metric, method=method, **size), rows)
         use(IndexRefineLPLR(IndexLPLR(24, 2.0, metric), refine_bits=2.0), rows)
     use(IndexRefineLPLR(IndexLPLR(24, 2.0, metric), originals=folder / "x.npy"), x)
+    use(IndexIVFLPLR(24, 2.0, metric, nlist=4), x)
+    use_store(f"flat {metric}", None, metric)
+    use_store(f"lists {metric}", 4, metric)
 use_many("cosine")
 for method in ("lplr", "lsvd", "dsvd"):
     factorize(x[:300], method, rank=4, nbits=4)

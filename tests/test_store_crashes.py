@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -17,28 +18,32 @@ SCRIPT = Path(__file__).parents[1] / "benchmarks" / "crashes.py"
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
 
+STORES = ["int", "str", *(["lists"] if importlib.util.find_spec("faiss") else [])]
+
+
 def crash(folder, kills, seed):
-    """Kill a writer so many times; return what happened, for integers and for strings."""
+    """Kill a writer so many times; return what happened, for integers, for strings and in lists."""
     command = [sys.executable, SCRIPT, "--kills", f"{kills}", "--seed", f"{seed}", "--folder", folder]
+    command += ["--stores", *STORES]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def check(counts, kills):
-    assert [each["ids"] for each in counts] == ["int", "str"]
+    assert [(each["ids"], each["lists"]) for each in counts] == [("int", 0), ("str", 0), ("int", 4)][: len(STORES)]
     assert sum(each["kills"] for each in counts) == kills
     assert sum(each["operations"] for each in counts) > kills / 2  # acknowledged, and found afterwards
     assert sum(each["under_way"] for each in counts) > kills / 8  # and as many were cut off
 
 
 def test_nothing_acknowledged_is_lost(tmp_path):
-    check(crash(tmp_path, 30, 1), 30)
+    check(crash(tmp_path, 12 * len(STORES), 1), 12 * len(STORES))
 
 
 @pytest.mark.slow
 def test_nothing_acknowledged_is_lost_however_often(tmp_path):
-    check(crash(tmp_path, 200, 2), 200)
+    check(crash(tmp_path, 80 * len(STORES), 2), 80 * len(STORES))
 
 
 def test_a_loss_is_seen(tmp_path, scripts):
