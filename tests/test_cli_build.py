@@ -17,6 +17,7 @@ from lplr_index.cli.options import names, numbers
 from lplr_index.cluster import machines
 from lplr_index.errors import VectorFileError
 from lplr_index.vectors import base
+from stores import plain_lists
 
 
 @pytest.fixture
@@ -255,6 +256,22 @@ def test_a_store_has_the_codes_of_the_file_that_one_process_writes(x, capsys, mo
         "words: 1,000 rows of 48 in 1 segments of 6 bytes a row (1.00 bits a coordinate, cosine, nq); "
     )
     assert run(capsys, "build", "x.npy", "-o", "more", "--method", "nq", "--ray", "auto", "--quiet").err == ""
+
+
+def test_a_store_with_lists_is_made_and_searched_by_the_options_of_an_index_with_lists(x, capsys, monkeypatch):
+    monkeypatch.setattr(cluster, "RayMachines", Here)
+    options = ["--factory", "IVF12,LPLR2.0", "--train-rows", 300]
+    with plain_lists():
+        assert run(capsys, "build", "x.npy", "-o", "one.lplr", *options).status == 0
+        built = run(capsys, "build", "x.npy", "-o", "folder", *options, "--ray", "auto", "--slice-rows", 320)
+    assert "1,000 rows of 48 in 4 segments and 12 lists of 12 bytes a row" in built.out
+    assert same(everything(Path("folder")), everything(read_index("one.lplr")))
+    for how in ([], ["--ray", "auto"]):
+        found = [
+            run(capsys, "search", name, "x.npy", "-k", 3, "--nprobe", 2, "--json", *(how if name == "folder" else []))
+            for name in ("one.lplr", "folder")
+        ]
+        assert found[0].document["I"] == found[1].document["I"]
 
 
 REFUSED = [

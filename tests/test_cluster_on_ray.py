@@ -12,10 +12,11 @@ import pytest
 
 from clusters import everything, one_index, same, store
 from commands import files, run, run_apart
-from lplr_index import IndexLPLR, write_index, write_vectors
+from lplr_index import IndexIVFLPLR, IndexLPLR, write_index, write_vectors
 from lplr_index.cluster import ClusterStore
 from lplr_index.cluster.on_ray import RETRIES, RayMachines
 from lplr_index.errors import ChecksumError, ClusterError, InputError, VectorFileError
+from stores import plain_lists
 
 pytestmark = [
     pytest.mark.ray,
@@ -144,15 +145,29 @@ def test_searches_are_those_of_one_index(machines, one, folder, vectors, rng):
     assert same(index.search(vectors.xq, 20, filter=allowed), one.search(vectors.xq, 20, filter=allowed))
 
 
+def test_lists_are_built_and_looked_at_by_workers_that_are_killed(x, machines, vectors, orders, tmp_path):
+    (orders / "encoding").touch()
+    with plain_lists():
+        one = one_index(x, IndexIVFLPLR(48, 2, nlist=12), train_rows=500)
+        index = IndexIVFLPLR(48, 2, nlist=12)
+        folder = store(x, index, tmp_path / "f", machines, slice_rows=96, train_rows=500)
+    held = ClusterStore(folder, machines)
+    (orders / "searching").touch()
+
+    assert same(everything(folder), everything(one))
+    for nprobe in (1, 4, 12):
+        assert same(held.search(vectors.xq, 20, nprobe=nprobe), one.search(vectors.xq, 20, nprobe=nprobe))
+
+
 def test_a_holder_killed_during_and_between_searches_is_replaced_and_nothing_changes(
     machines, one, folder, vectors, orders
 ):
     index = ClusterStore(folder, machines)
-    expected = one.search(vectors.xq, 20)
+    expected, before = one.search(vectors.xq, 20), len(killed(orders, "searching"))
     for times in (1, 2):
         (orders / "searching").touch()
         assert same(index.search(vectors.xq, 20), expected)
-        assert len(killed(orders, "searching")) == times
+        assert len(killed(orders, "searching")) == before + times
     for _, pid in list(index._held.ask(lambda *_: os.getpid(), None, [()] * WORKERS)):
         os.kill(pid, signal.SIGKILL)
     time.sleep(0.5)
