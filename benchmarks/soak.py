@@ -11,6 +11,7 @@ index of their rows, bit for bit. The resident memory of the writer and of the r
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import multiprocessing
 import tempfile
@@ -22,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from lplr_index import IndexLPLR, open_store
+from lplr_index import IndexIVFLPLR, IndexLPLR, open_store
 from lplr_index.store import merging
 
 D = 32
@@ -218,14 +219,14 @@ def manage(path: Path, store: Any, gate: Gate, owners: list[Owner], index: Index
             store.compact()
             tally.add("compactions")
         if turn % 11 == 0:
-            copy = path.with_name(f"copy-{turn}")
-            store.snapshot(copy)
-            with open_store(copy, read_only=True) as other:
+            taken = path.with_name(f"copy-{turn}")
+            store.snapshot(taken)
+            with open_store(taken, read_only=True) as other:
                 if other.verify():
                     tally.fail("a snapshot is damaged")
-            for each in copy.iterdir():
+            for each in taken.iterdir():
                 each.unlink()
-            copy.rmdir()
+            taken.rmdir()
             tally.add("snapshots")
         if turn % 15 == 0:
             stand_still(store, gate, owners, index, tally)
@@ -245,16 +246,17 @@ def stand_still(store: Any, gate: Gate, owners: list[Owner], index: IndexLPLR, t
         gate.open.set()
 
 
-def soak(folder: Path, seconds: float) -> dict[str, Any]:
-    """Run for some time, and return what happened."""
+def soak(folder: Path, seconds: float, nlist: int | None = None) -> dict[str, Any]:
+    """Run for some time, and return what happened; with so few lists that a search looks at all."""
     merging.FLUSH_ROWS = 512  # so that segments come and go all the time
     path = folder / "store"
-    index = IndexLPLR(D, 4.0, "ip")
+    index = IndexIVFLPLR(D, 4.0, "ip", nlist=nlist) if nlist else IndexLPLR(D, 4.0, "ip")
     learnt = vectors(np.arange(10**7, 10**7 + 1000), np.zeros(1000, np.int64))
     index.train(learnt)
-    shadow = IndexLPLR.restored(index.settings, index.model, None)
+    shadow = copy.copy(index)
+    shadow.reset()
     tally, started = Tally(), time.monotonic()
-    with open_store(path, D, 4.0, "ip", train_rows=None) as store:
+    with open_store(path, D, 4.0, "ip", nlist=nlist, train_rows=None) as store:
         store.train(learnt)
         until = time.monotonic() + seconds
         context = multiprocessing.get_context("spawn")
@@ -298,11 +300,12 @@ def main() -> None:
     """Run as asked on the command line, and print what happened; the exit status is 1 if anything was wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--lists", type=int, metavar="N", help="rows lie in so many lists, 16 at most; needs faiss")
     parser.add_argument("--folder", type=Path, help="where the store is made; in the system's folder for such if none")
     parser.add_argument("-o", "--output", type=Path, help="write what happened here, as JSON")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        facts = soak(Path(folder), options.seconds)
+        facts = soak(Path(folder), options.seconds, options.lists)
     text = json.dumps(facts, indent=1)
     print(text)
     if options.output:

@@ -12,11 +12,13 @@ import pytest
 from damage import mutants
 from indexes import queries, rows
 from lplr_index import open_store
-from lplr_index.errors import ChecksumError, FormatError, MissingFileError, TruncatedError
+from lplr_index.errors import ChecksumError, FormatError, HeaderError, MissingFileError, TruncatedError
 from lplr_index.store import following
 from lplr_index.store.following import Follower
+from lplr_index.store.journal import Change, pack_change
 from stores import LISTS, assert_same_results, file_of, flip, plain_lists, small, written, written_twin
 
+NOTHING = np.empty(0, np.int64)
 READER = """
 import sys, numpy as np
 from lplr_index import open_store
@@ -141,9 +143,12 @@ def test_a_reader_keeps_what_it_has_mapped(tmp_path):
 # Damage
 
 
+@pytest.mark.parametrize("nlist", LISTS)
 @pytest.mark.parametrize("way", ["gone", "flipped"])
-def test_one_damaged_segment_is_named_and_the_others_are_searched(tmp_path, way):
-    path, index = written(tmp_path / "s"), written_twin()
+def test_one_damaged_segment_is_named_and_the_others_are_searched(tmp_path, nlist, way):
+    path, index = written(tmp_path / "s", nlist=nlist), written_twin(nlist)
+    if nlist:
+        index.nprobe = nlist
     segments = sorted(path.glob("segment-*"))
     damaged = segments[1]
     if way == "gone":
@@ -209,9 +214,22 @@ def test_a_reader_goes_on_when_damage_is_repaired(tmp_path):
     assert_same_results(reader, index)
 
 
-def test_a_whole_store_of_mutants(tmp_path):
+def test_a_journal_with_rows_in_lists_that_are_not_there(tmp_path):
+    """Under checksums that are right, as no store of ours writes it."""
+    path = written(tmp_path / "s", nlist=12)
+    with open_store(path, read_only=True) as store:
+        shape = store._source.now().shape
+    row = Change(NOTHING, np.array([5000]), None, np.full((1, shape.width), 12, np.uint8))
+    with file_of(path, "journal").open("ab") as stream:
+        stream.write(pack_change(row, shape))
+    with pytest.raises(HeaderError, match=r"journal-\d+: .* expected codes of rows in 12 lists, got list 12"):
+        open_store(path, read_only=True)
+
+
+@pytest.mark.parametrize(("kind", "nlist"), [("str", None), ("int", 12)])
+def test_a_whole_store_of_mutants(tmp_path, kind, nlist):
     """One file of a store is damaged: it is opened, or a typed error says why not."""
-    path = written(tmp_path / "s", "str")
+    path = written(tmp_path / "s", kind, nlist)
     for each in sorted(path.iterdir()):
         data = each.read_bytes()
         for i, copy in enumerate(mutants(data, 3, 25)):

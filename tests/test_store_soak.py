@@ -18,8 +18,11 @@ def soak(monkeypatch):
     return importlib.import_module("soak")
 
 
-def test_some_seconds(soak, tmp_path):
-    facts = soak.soak(tmp_path, 4)
+@pytest.mark.parametrize("nlist", [None, 6])
+def test_some_seconds(soak, tmp_path, nlist):
+    if nlist:
+        pytest.importorskip("faiss")
+    facts = soak.soak(tmp_path, 5, nlist)
 
     assert facts["wrong"] == []
     assert facts["comparisons"] >= 1
