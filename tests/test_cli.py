@@ -518,6 +518,7 @@ def test_info_does_not_read_the_rows_and_verify_does(folder, capsys):
     assert run(capsys, "verify", "x.lplr", "--json").document == {
         "file": "x.lplr",
         "rows": 1000,
+        "lists": 0,
         "file_bytes": size,
         "valid": True,
     }
