@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from lplr_index import (
+    IndexIVFLPLR,
     IndexLPLR,
     IndexRefineLPLR,
     decode_factors,
@@ -33,12 +34,14 @@ from lplr_index import (
     write_index,
     write_vectors,
 )
+from lplr_index.coarse import Coarse
 from lplr_index.container import MAGIC
 from lplr_index.embedding.images import load_image, open_images
 from lplr_index.embedding.parts import as_part, read_document, write_document
 from lplr_index.embedding.texts import open_texts
 from lplr_index.errors import LPLRError
 from lplr_index.evaluation import read_json
+from lplr_index.training import train_lists
 from lplr_index.vectors.formats import FORMATS
 
 Seeds = Callable[[Path], None]
@@ -105,6 +108,15 @@ def write_refined(path: Path) -> None:
     write_index(index, path)
 
 
+def write_lists(path: Path) -> None:
+    x = np.random.default_rng(1).standard_normal((60, 8)).astype(np.float32)
+    settings = IndexLPLR(8, 4, "l2").settings
+    model = train_lists(x, settings, Coarse(x[:3].copy(), "l2"))
+    index = IndexIVFLPLR.of_lists(settings, model, None, 3, 2)
+    index.add_with_ids(matrix(), np.arange(20) * 3)
+    write_index(index, path)
+
+
 def read_and_search(path: Path) -> None:
     for mmap in (True, False):
         index = read_index(path, mmap=mmap)
@@ -154,6 +166,8 @@ READERS: dict[str, tuple[str, Seeds, Reader]] = {
     "index lsvd": ("x.lplr", lambda path: write_index(trained("lsvd"), path), read_and_search),
     "index refined": ("x.lplr", write_refined, read_and_search),
     "index signed": ("x.lplr", lambda path: write_index(trained("auto"), path), read_signed),
+    "index in lists": ("x.lplr", write_lists, read_and_search),
+    "index in lists, signed": ("x.lplr", write_lists, read_signed),
     "index refined, signed": ("x.lplr", write_refined, read_signed),
     "factors": ("x.npz", lambda path: write_factors(factorize(matrix(), rank=3), path), decode_factors),
     "results": ("x.json", lambda path: path.write_bytes(RESULTS.read_bytes()), read_json),

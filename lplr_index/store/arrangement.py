@@ -65,6 +65,10 @@ class Arranged(ABC):
         return mask
 
 
+R = TypeVar("R", bound=Arranged)
+R_co = TypeVar("R_co", bound=Arranged, covariant=True)
+
+
 class Growing(ABC):
     """Rows in memory, to which others are added."""
 
@@ -79,9 +83,6 @@ class Growing(ABC):
     @abstractmethod
     def data(self, rows: IdArray) -> npt.NDArray[Any]:
         """Rows (size, width) by row (size,)."""
-
-
-R = TypeVar("R", bound=Arranged)
 
 
 class Asked(ABC, Generic[R]):
@@ -104,16 +105,16 @@ class Asked(ABC, Generic[R]):
         """
 
 
-class Merge(Protocol):
+class Merge(Protocol[R_co]):
     """Rows of parts that become those of one, in the order of their numbers."""
 
     n: int
 
     @property
-    def arranged(self) -> Sequence[Arranged]:
+    def arranged(self) -> Sequence[R_co]:
         """The rows of the parts."""
 
-    def pieces(self, look: Callable[[Arranged, IdArray], npt.NDArray[Any]]) -> Parts:
+    def pieces(self, look: Callable[[R_co, IdArray], npt.NDArray[Any]]) -> Parts:
         """What ``look`` gives of some rows (size,) of a part, of all rows in the order of their numbers."""
 
     def targets(self) -> list[npt.NDArray[np.uint32]]:
@@ -164,7 +165,7 @@ class Arrangement(ABC, Generic[R]):
         """The sections of rows (n, width) in the order of their numbers."""
 
     @abstractmethod
-    def merged(self, merge: Merge) -> list[Section]:
+    def merged(self, merge: Merge[R]) -> list[Section]:
         """The sections of the rows of a merge."""
 
     def section(self, name: str, n: int, parts: Parts) -> Section:

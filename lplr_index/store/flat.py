@@ -66,7 +66,7 @@ class Vectors(Arrangement["VectorRows"]):
         """The section of rows (n, d)."""
         return [self.section("vectors", len(data), [data])]
 
-    def merged(self, merge: Merge) -> list[Section]:
+    def merged(self, merge: Merge[VectorRows]) -> list[Section]:
         """The section of the rows of a merge."""
         return [self.section("vectors", merge.n, merge.pieces(_data))]
 
@@ -196,7 +196,7 @@ class Flat(Arrangement["FlatRows"]):
         """The section of codes (n, code_size)."""
         return [self.section("blocks", len(data), Woven([data], self.model.form))]
 
-    def merged(self, merge: Merge) -> list[Section]:
+    def merged(self, merge: Merge[FlatRows]) -> list[Section]:
         """The section of the rows of a merge."""
         return [self.section("blocks", merge.n, Woven(merge.pieces(_data), self.model.form))]
 

@@ -6,7 +6,7 @@ found: both stay in the file, so that opening it costs what lists do, and nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -87,12 +87,10 @@ class Listed(Arrangement["ListedRows"]):
         if starts[0] or starts[-1] != n or (np.diff(starts) < 0).any() or np.isnan(reach).any() or n > MOST_ROWS:
             raise HeaderError(f"expected {self.nlist} lists of {n} rows and how far these reach, got others")
         rows = Run(arrays["blocks"], self.model.form, starts, arrays["list_rows"])
+        held = ListedRows(self.model, rows, arrays["list_numbers"], reach)
         if whole:
-            lists = list_numbers(arrays["list_numbers"])
-            order = np.argsort(lists, kind="stable")
-            if not np.array_equal(rows.rows, order) or not np.array_equal(lists[order], rows.lists):
-                raise HeaderError("expected rows list by list, and by number within a list, got another order")
-        return ListedRows(self.model, rows, arrays["list_numbers"], reach)
+            held.check()
+        return held
 
     def growing(self) -> Growing:
         """No rows yet."""
@@ -105,15 +103,14 @@ class Listed(Arrangement["ListedRows"]):
         one, numbers = held.whole(), data[:, : self.model.number_bytes]
         return self._sections(len(data), [numbers], one.starts, held.reach, [one.rows], [one.blocks])
 
-    def merged(self, merge: Merge) -> list[Section]:
+    def merged(self, merge: Merge[ListedRows]) -> list[Section]:
         """The sections of the rows of a merge; four bytes a row are in memory."""
-        coming = _Coming([each for each in merge.arranged if isinstance(each, ListedRows)], merge.targets())
-        reach = np.tile(np.array([0, np.inf], np.float32), (self.nlist, 1))
-        for each in coming.inputs:
-            reach[:, 0] = np.maximum(reach[:, 0], each.reach[:, 0])
-            reach[:, 1] = np.minimum(reach[:, 1], each.reach[:, 1])
-        lists, woven = merge.pieces(self._numbers), Woven(coming.codes(), self.model.form)
-        return self._sections(merge.n, lists, coming.starts(), reach, coming.rows(), woven)
+        coming = _Coming(merge.arranged, merge.targets())
+        far, norms = (np.stack([each.reach[:, column] for each in merge.arranged]) for column in (0, 1))
+        reach = np.stack([far.max(axis=0), norms.min(axis=0)], axis=1)
+        lists = merge.pieces(lambda rows, some: rows.lists[some])
+        woven = Woven(Pieces(coming.codes), self.model.form)
+        return self._sections(merge.n, lists, coming.starts(), reach, Pieces(coming.rows), woven)
 
     def asked(self, xq: FloatMatrix, nprobe: int, threads: int) -> Asked[ListedRows]:
         """Queries xq (nq, d), their lists, and tables."""
@@ -130,10 +127,6 @@ class Listed(Arrangement["ListedRows"]):
             "blocks": blocks,
         }
         return [self.section(name, n, each) for name, each in parts.items()]
-
-    @staticmethod
-    def _numbers(rows: Arranged, some: IdArray) -> npt.NDArray[Any]:
-        return rows.lists[some] if isinstance(rows, ListedRows) else np.empty((0, 1), np.uint8)
 
 
 class ListedRows(Arranged):
@@ -205,6 +198,16 @@ class ListedRows(Arranged):
         turned[self.checked(self.run.rows)] = mask
         return turned
 
+    def check(self) -> None:
+        """Raise HeaderError unless every row lies in its list, and rows ascend there: then none is there twice."""
+        starts = self.run.starts
+        for first, last in _cuts(starts):
+            rows = self.run.rows[starts[first] : starts[last]].astype(np.int64)
+            lists = np.repeat(np.arange(first, last), np.diff(starts[first : last + 1]))
+            ascend = (np.diff(rows) > 0) | (np.diff(lists) > 0)
+            if rows.max(initial=0) >= self.n or not ascend.all() or (list_numbers(self.lists[rows]) != lists).any():
+                raise HeaderError("expected rows list by list, and by number within a list, got another order")
+
     def checked(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Rows of any shape such as (nq, k) as they are, if there are such; raises ChecksumError if not."""
         if rows.max(initial=0) >= self.n:
@@ -231,50 +234,50 @@ class _GrowingLists(Growing):
 class _Coming:
     """Rows of several runs that become one, list by list, a few lists at a time; the dead become ``NOWHERE``."""
 
-    def __init__(self, inputs: list[ListedRows], targets: list[npt.NDArray[np.uint32]]) -> None:
-        self.inputs, self._targets = inputs, targets
+    def __init__(self, inputs: Sequence[ListedRows], targets: list[npt.NDArray[np.uint32]]) -> None:
+        self._inputs, self._targets = inputs, targets
 
-    def starts(self) -> IdArray:
-        """Where each list starts, (nlist + 1,)."""
-        counts = np.zeros(len(self.inputs[0].run.starts), np.int64)
-        for each, targets in zip(self.inputs, self._targets, strict=True):
-            alive = targets[each.run.rows] != NOWHERE
-            counts[1:] += np.bincount(each.run.lists[alive], minlength=len(counts) - 1)
-        return np.cumsum(counts)
-
-    def rows(self) -> Pieces:
-        """Which row lies at each place, in pieces."""
-        return Pieces(partial(self._pieces, codes=False))
-
-    def codes(self) -> Pieces:
-        """The codes at each place, in pieces."""
-        return Pieces(partial(self._pieces, codes=True))
-
-    def _pieces(self, *, codes: bool) -> Iterator[npt.NDArray[Any]]:
-        for first, last in self._cuts():
-            lists, rows, parts = [], [], []
-            for each, targets in zip(self.inputs, self._targets, strict=True):
+    def __iter__(self) -> Iterator[tuple[IdArray, npt.NDArray[np.uint32], list[IdArray], npt.NDArray[np.intp]]]:
+        """Yield lists and rows (n,), the places (some,) of these in each run, and in which order (n,) they follow."""
+        for first, last in _cuts(np.sum([each.run.starts for each in self._inputs], axis=0)):
+            lists, rows, places = [], [], []
+            for each, targets in zip(self._inputs, self._targets, strict=True):
                 start, stop = each.run.starts[first], each.run.starts[last]
                 becomes = targets[each.run.rows[start:stop]]
                 alive = np.flatnonzero(becomes != NOWHERE)
                 sizes = np.diff(each.run.starts[first : last + 1])
-                lists.append(np.repeat(np.arange(len(sizes)), sizes)[alive])
+                lists.append(np.repeat(np.arange(first, last), sizes)[alive])
                 rows.append(becomes[alive])
-                if codes:
-                    parts.append(each.run.codes(start + alive))
-            together = np.concatenate(rows)
-            order = np.lexsort((together, np.concatenate(lists)))
-            yield np.concatenate(parts)[order] if codes else together[order]
+                places.append(start + alive)
+            whose, which = np.concatenate(lists), np.concatenate(rows)
+            yield whose, which, places, np.lexsort((which, whose))
 
-    def _cuts(self) -> Iterator[tuple[int, int]]:
-        """Lists from and to, which have ``_STEP`` rows together, or are a single one."""
-        ends = np.sum([each.run.starts for each in self.inputs], axis=0)
-        first, nlist = 0, len(ends) - 1
-        while first < nlist:
-            last = int(np.searchsorted(ends, ends[first] + _STEP, side="right")) - 1
-            last = min(max(last, first + 1), nlist)
-            yield first, last
-            first = last
+    def starts(self) -> IdArray:
+        """Where each list starts, (nlist + 1,)."""
+        counts = np.zeros(len(self._inputs[0].run.starts), np.int64)
+        for lists, _, _, _ in self:
+            counts[1:] += np.bincount(lists, minlength=len(counts) - 1)
+        return np.cumsum(counts)
+
+    def rows(self) -> Iterator[npt.NDArray[Any]]:
+        """Which row lies at each place, in pieces."""
+        return (rows[order] for _, rows, _, order in self)
+
+    def codes(self) -> Iterator[npt.NDArray[Any]]:
+        """The codes at each place, in pieces."""
+        for _, _, places, order in self:
+            parts = [each.run.codes(some) for each, some in zip(self._inputs, places, strict=True)]
+            yield np.concatenate(parts)[order]
+
+
+def _cuts(starts: IdArray) -> Iterator[tuple[int, int]]:
+    """Lists from and to, of those that start at ``starts`` (nlist + 1,): of ``_STEP`` rows together, or single ones."""
+    first, nlist = 0, len(starts) - 1
+    while first < nlist:
+        last = int(np.searchsorted(starts, starts[first] + _STEP, side="right")) - 1
+        last = min(max(last, first + 1), nlist)
+        yield first, last
+        first = last
 
 
 class _AskedLists(Asked[ListedRows]):
