@@ -222,7 +222,7 @@ def test_it_trains_itself_when_there_are_enough_rows(tmp_path, nlist, kind):
         np.testing.assert_array_equal(store.search(queries(), 20)[0], D)
 
 
-@pytest.mark.parametrize("nlist", LISTS)
+@pytest.mark.parametrize("nlist", [*LISTS, 300])  # of which the number takes two bytes
 def test_training_on_a_sample_packs_the_rows_there_are(tmp_path, nlist):
     index = twin(nlist=nlist)
     index.add(rows(100))
@@ -230,6 +230,11 @@ def test_training_on_a_sample_packs_the_rows_there_are(tmp_path, nlist):
         store.add(rows(100))
         store.train(training_rows())
         assert_same_results(store, index)
+        store.add(rows(150)[100:])
+        index.add(rows(150)[100:])
+        store.compact()
+        assert_same_results(store, index)
+        assert store.verify() == []
 
 
 def test_lists_want_rows_to_train_on_and_no_queries(tmp_path):

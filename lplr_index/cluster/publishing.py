@@ -102,19 +102,19 @@ def publish_store(folder: Path, index: IndexLPLR, written: Sequence[Written]) ->
             )
         with files.naming(folder, name):
             map_file(folder, each.entry.file)
-    journal = files.file_name("journal", _JOURNAL)
+    journal, nlist = files.file_name("journal", _JOURNAL), index.nlist if isinstance(index, IndexIVFLPLR) else 0
     new_journal(folder / journal)
     manifest = Manifest(
         generation=1,
         settings=index.settings,
         ids="int",
         digest=digest,
-        model=files.write_model(folder, index),
+        model=files.write_model(folder, files.index_of(index.settings, nlist, index.model)),
         journal=journal,
         segments=tuple(each.entry for each in written),
         next_id=1 + max(each.last for each in written),
         serial=_FIRST + len(written) - 1,
-        nlist=index.nlist if isinstance(index, IndexIVFLPLR) else 0,
+        nlist=nlist,
     )
     files.publish(folder, manifest)
     files.sweep(folder, manifest)
