@@ -129,7 +129,8 @@ def test_a_fresh_process_compiles_nothing(tmp_path):
         f"{WARMUP}{WORK}\nprint(json.dumps(kernels.compiled_and_loaded()))", NUMBA_CACHE_DIR=str(tmp_path)
     )
 
-    assert (first["compiled"], first["loaded"]) == (len(files), 0)
+    # Of two threads that want a kernel at once one compiles it, and the other may find it in the cache.
+    assert first["compiled"] + first["loaded"] == len(files)
     assert (compiled, loaded) == (0, len(files))
     assert sorted(tmp_path.rglob("*.nbc")) == files
 
