@@ -50,6 +50,8 @@ def use(index, x):
         back.reconstruct_n(0, 4)
         back.remove_ids([3])
         back.search(x[:3], 5)
+        write_index(back, folder / "own ids")
+        read_index(folder / "own ids", mmap=mmap).search(x[:3], 5)
 
 
 def use_many(metric):
@@ -83,7 +85,8 @@ for metric in ("cosine", "ip", "l2"):
             use(IndexLPLR(24, metric=metric, method=method, **size), rows)
         use(IndexRefineLPLR(IndexLPLR(24, 2.0, metric), refine_bits=2.0), rows)
     use(IndexRefineLPLR(IndexLPLR(24, 2.0, metric), originals=folder / "x.npy"), x)
-    use(IndexIVFLPLR(24, 2.0, metric, nlist=4), x)
+    for rows in (x, fixed):
+        use(IndexIVFLPLR(24, 2.0, metric, nlist=4), rows)
     use_store(f"flat {metric}", None, metric)
     use_store(f"lists {metric}", 4, metric)
 use_many("cosine")
