@@ -23,6 +23,7 @@ ByteMatrix = npt.NDArray[np.uint8]
 IdArray = npt.NDArray[np.int64]
 
 LARGEST = 1e17  # magnitude of a coordinate under inner product and L2
+_FEW = 1 << 14  # numbers that are looked at one by one
 
 
 def as_array(x: Any, *, name: str = "x") -> npt.NDArray[Any]:
@@ -39,6 +40,8 @@ def as_array(x: Any, *, name: str = "x") -> npt.NDArray[Any]:
     MissingDependencyError
         If it is a column of lists that pyarrow is needed for.
     """
+    if type(x) is np.ndarray and x.dtype != object:
+        return x
     if np.ma.is_masked(x):
         raise InputError(f"expected {name} without masked values, got some")
     column = None if isinstance(x, np.ndarray) else _column(x, name)
@@ -117,12 +120,11 @@ def as_vectors(x: Any, d: int | None = None, *, name: str = "x", first_row: int 
         raise InputError(f"expected {name} with {d} columns, got {a.shape[1]}")
     if a.shape[1] == 0:
         raise InputError(f"expected {name} with at least one column, got shape {a.shape}")
-    with np.errstate(over="ignore"):
-        out = np.ascontiguousarray(a, dtype=np.float32)
-    # One sum tells whether all is finite; only on suspicion is every row looked at.
-    with np.errstate(over="ignore", invalid="ignore"):
-        suspicious = not np.isfinite(out.sum())
-    if suspicious:
+    out = a
+    if a.dtype != np.float32 or not a.flags.c_contiguous:
+        with np.errstate(over="ignore"):
+            out = np.ascontiguousarray(a, dtype=np.float32)
+    if not _looks_finite(out):
         bad = ~np.isfinite(out).all(axis=1)
         if bad.any():
             row = int(np.argmax(bad))
@@ -132,6 +134,14 @@ def as_vectors(x: Any, d: int | None = None, *, name: str = "x", first_row: int 
                 f"expected finite float32 numbers, got {value} in row {first_row + row}, column {column} of {name}"
             )
     return out
+
+
+def _looks_finite(x: FloatMatrix) -> bool:
+    """Whether all of x (n, d) is finite, or else whether it may not be: of many numbers one sum tells."""
+    if x.size <= _FEW:
+        return bool(np.isfinite(x).all())
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(x.sum()))
 
 
 def as_ids(ids: Any, n: int | None = None, *, name: str = "ids") -> IdArray:

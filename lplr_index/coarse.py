@@ -9,19 +9,19 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from lplr_index import kernels
 from lplr_index.arrays import ByteMatrix, FloatMatrix, IdArray
 from lplr_index.errors import InputError
 from lplr_index.extras import require
 from lplr_index.linalg import gram, single_threaded
 from lplr_index.products import Product
+from lplr_index.projection import round_to_bytes
 
 MOST_LISTS = 1 << 24
 _ROUNDS = 10  # of k-means, as many as faiss gives the coarse partition of an IVF
-_TOGETHER = 64  # rows whose products with all centroids are in the cache at a time
 _MANY = 1024  # lists, from which a query first looks for them in fewer dimensions,
 _SHARE = 5  # one in so many,
 _CANDIDATES, _MORE = 2, 16  # and then at so many for each list wanted, and so many more
-_EVERY = np.empty((0, 0), np.int64)
 
 _Weights = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
@@ -106,16 +106,12 @@ class Coarse:
 
     def assign(self, x: FloatMatrix) -> IdArray:
         """The list (n,) of each row of x (n, d), the lowest of equally near ones; the same whatever rows come along."""
-        return self._best(x, 1, "l2")[:, 0]
+        return self._best(x, 1, "l2", np.empty((len(x), 0), np.float32))[:, 0]
 
     def probe(self, xq: FloatMatrix, nprobe: int) -> tuple[IdArray, FloatMatrix]:
         """The lists (nq, nprobe) that queries xq (nq, d) look at, best first, and the products (nq, nprobe) float32."""
-        from lplr_index.kernels import linear as kernel
-
-        lists = self._best(xq, nprobe, self.metric)
-        products = np.empty(lists.shape, np.float32)
-        kernel.some_products(np.ascontiguousarray(xq), self.centroids, lists, products)
-        return lists, products
+        products = np.empty((len(xq), nprobe), np.float32)
+        return self._best(xq, nprobe, self.metric, products), products
 
     def left(self, x: FloatMatrix) -> FloatMatrix:
         """What centroids leave of the rows x (n, d) that they are the means of, each row's own part in it taken out.
@@ -123,28 +119,22 @@ class Coarse:
         A mean of few rows is nearer to them than to rows to come; without a row, the mean of the others is what a new
         row like it would find. A row alone in its list keeps the rest it has.
         """
-        lists = np.concatenate([self.assign(x[at : at + _TOGETHER]) for at in range(0, len(x), _TOGETHER)])
+        lists = self.assign(x)
         counts = np.bincount(lists, minlength=self.nlist)[lists].astype(np.float32)
         others = np.where(counts > 1, counts / np.maximum(counts - 1, 1), 1).astype(np.float32)
         rest: FloatMatrix = (x - self.centroids[lists]) * others[:, None]
         return rest
 
-    def _best(self, x: FloatMatrix, most: int, metric: str) -> IdArray:
-        """The lists (n, most) nearest to rows x (n, d), as a metric has it."""
-        from lplr_index.kernels import linear, topk
-
+    def _best(self, x: FloatMatrix, most: int, metric: str, products: FloatMatrix) -> IdArray:
+        """The lists (n, most) nearest to rows x (n, d), by a metric; their products go into (n, most) or (n, 0)."""
         lists, candidates = np.empty((len(x), most), np.int64), _CANDIDATES * most + _MORE
-        weights, short_weights = self._weights[metric], self._short_weights[metric]
-        for at in range(0, len(x), _TOGETHER):
-            some = np.ascontiguousarray(x[at : at + _TOGETHER])
-            if self.basis is None or 2 * candidates > self.nlist:
-                topk.best_of(self._product(some), *weights, _EVERY, lists[at : at + _TOGETHER])
-                continue
-            near = np.empty((len(some), candidates), np.int64)
-            topk.best_of(self._short_product(self._turn(some)), *short_weights, _EVERY, near)
-            products = np.empty(near.shape, np.float32)
-            linear.some_products(some, self.centroids, near, products)
-            topk.best_of(products, *weights, near, lists[at : at + _TOGETHER])
+        if self.basis is None or 2 * candidates > self.nlist:
+            candidates = 0
+        short, short_weights = self._short
+        kernels.probe_kernel()(
+            np.ascontiguousarray(x), self._turn.form, short, short_weights[metric], self._product.form,
+            self._weights[metric], self.centroids, candidates, lists, products,
+        )  # fmt: skip
         return lists
 
     @cached_property
@@ -153,24 +143,19 @@ class Coarse:
 
     @cached_property
     def _turn(self) -> Product:
-        return Product(np.empty((0, 0), np.float32) if self.basis is None else self.basis)
+        return Product(np.zeros((self.centroids.shape[1], 1), np.float32) if self.basis is None else self.basis)
 
     @cached_property
-    def _short(self) -> FloatMatrix:
-        """The centroids (nlist, m) in the directions of the basis, all of them without one."""
-        return self.centroids if self.basis is None else self._turn(self.centroids)
-
-    @cached_property
-    def _short_product(self) -> Product:
-        return Product(np.ascontiguousarray(self._short.T))
+    def _short(self) -> tuple[npt.NDArray[np.int8], dict[str, _Weights]]:
+        """The centroids in the directions of the basis, as bytes in panels, and what weighs products with them."""
+        turned = self._turn(self.centroids[: self.nlist if self.basis is not None else 0])
+        codes, steps = round_to_bytes(turned)
+        weights = {metric: (scale * steps[:, 0], offset) for metric, (scale, offset) in _weights_of(turned).items()}
+        return kernels.projection.byte_panels(codes), weights
 
     @cached_property
     def _weights(self) -> dict[str, _Weights]:
         return _weights_of(self.centroids)
-
-    @cached_property
-    def _short_weights(self) -> dict[str, _Weights]:
-        return _weights_of(self._short)
 
 
 def _weights_of(centroids: FloatMatrix) -> dict[str, _Weights]:

@@ -82,5 +82,5 @@ class Index(ABC):
 
     def _distances(self, keys: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Keys as faiss reports them: similarities, squared distances, extremes for what is missing."""
-        sign = np.float32(1 if is_similarity(self.metric_type) else -1)
-        return np.where(np.isneginf(keys), worst_distance(self.metric_type), sign * keys).astype(np.float32)
+        missing, D = keys == -np.inf, keys if is_similarity(self.metric_type) else -keys
+        return np.where(missing, worst_distance(self.metric_type), D) if missing.any() else D

@@ -18,5 +18,5 @@ def aligned(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     """
     size = math.prod(shape)
     room = np.zeros(size + _LINE, np.uint8)
-    start = -room.ctypes.data % _LINE
+    start = -room.__array_interface__["data"][0] % _LINE
     return room[start : start + size].reshape(shape)

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from lplr_index import kernels
 from lplr_index.arrays import FloatMatrix, IdArray
-from lplr_index.kernels import scan_lists_kernel
 from lplr_index.listmodel import ListModel
 from lplr_index.lists import Lists, Run
 from lplr_index.scanning import (
     Best,
     Filter,
     cut_queries,
+    keys_of,
     no_filter,
     pack_filter,
     prepare,
@@ -87,7 +88,7 @@ def scan_run(
 ) -> None:
     """Offer the rows of a run that are allowed, by their ids as they lie (n,), to the k best of queries made ready."""
     what = *where_of(model, model.codec.nibbles), *asked, looseness(model)
-    scan_lists_kernel()(one.blocks.reshape(-1), one.starts, *what, reach, allowed, ids, *best, k, -np.inf)
+    kernels.scan_lists_kernel()(one.blocks.reshape(-1), one.starts, *what, reach, allowed, ids, *best, k, -np.inf)
 
 
 def range_of_run(
@@ -97,7 +98,7 @@ def range_of_run(
     what = *where_of(model, model.codec.nibbles), *asked, looseness(model)
     room = int(np.diff(one.starts)[asked[1][0]].sum())
     found = Best(np.empty((1, room), np.float32), np.empty((1, room), np.int64), np.zeros(1, np.int64))
-    scan_lists_kernel()(one.blocks.reshape(-1), one.starts, *what, reach, allowed, ids, *found, 1, radius)
+    kernels.scan_lists_kernel()(one.blocks.reshape(-1), one.starts, *what, reach, allowed, ids, *found, 1, radius)
     return found.keys[0, : found.counts[0]], found.found[0, : found.counts[0]]
 
 
@@ -118,6 +119,5 @@ def ready(model: ListModel, xq: FloatMatrix, nprobe: int) -> Ready:
 
 def looseness(model: ListModel) -> float:
     """What float32 rounding of a bound may lose of a product with a centroid, relative to it."""
-    from lplr_index.kernels import tables as kernel
-
-    return 2 * kernel.ROUNDING * (2.0 if model.norm.bits else 1.0) * max(model.gain.most, 1.0)
+    keys = keys_of(model)
+    return float(2 * kernels.tables.ROUNDING * (2.0 if keys.norms else 1.0) * max(keys.gain, 1.0))

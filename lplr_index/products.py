@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from lplr_index import kernels
 from lplr_index.arrays import FloatMatrix
 
 
@@ -22,18 +23,15 @@ class Product:
     """
 
     def __init__(self, matrix: npt.NDArray[np.float32], unit: float | None = None) -> None:
-        from lplr_index.kernels import linear as kernel
-
         self.columns = matrix.shape[1]
-        packed = kernel.panels(matrix)
-        self._depths = kernel.depths(packed)
-        self._panels = kernel.halved(packed, unit)
-        self._unit = None if unit is None or self._panels is packed else np.float32(unit)
+        packed = kernels.linear.panels(matrix)
+        halved = kernels.linear.halved(packed, unit)
+        unit_kept = None if unit is None or halved is packed else np.float32(unit)
+        self.form = halved, kernels.linear.depths(packed), unit_kept, self.columns
+        """What the kernel takes: panels, their depths, what they are multiples of, and the columns."""
 
     def __call__(self, x: FloatMatrix) -> FloatMatrix:
         """Return the product (n, m) float32, for x (n, d) float32."""
-        from lplr_index.kernels import linear as kernel
-
         out = np.empty((len(x), self.columns), np.float32)
-        kernel.multiply(np.ascontiguousarray(x), self._panels, self._depths, self._unit, self.columns, out)
+        kernels.linear.multiply(np.ascontiguousarray(x), *self.form, out)
         return out

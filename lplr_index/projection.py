@@ -10,9 +10,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from lplr_index import kernels
 from lplr_index.arrays import FloatMatrix
-
-MOST = 127  # levels on either side of zero
 
 SignedBytes = npt.NDArray[np.int8]
 
@@ -23,9 +22,9 @@ def round_to_bytes(x: FloatMatrix) -> tuple[SignedBytes, FloatMatrix]:
     The largest entry of a row is 127 steps from zero, so no entry is off by more than half of a step;
     a row of zeros has the step zero.
     """
-    steps = np.abs(x).max(axis=1, keepdims=True, initial=0.0).astype(np.float64) / MOST
-    codes = np.rint(np.divide(x, steps, out=np.zeros(x.shape), where=steps > 0)).astype(np.int8)
-    return np.ascontiguousarray(codes), steps.astype(np.float32)
+    codes, steps = np.empty(x.shape, np.int8), np.empty(len(x))
+    kernels.projection.round_to_bytes(np.ascontiguousarray(x), codes, steps)
+    return codes, steps[:, None].astype(np.float32)
 
 
 class IntegerProjection:
@@ -46,6 +45,7 @@ class IntegerProjection:
 
     def __init__(self, R: FloatMatrix) -> None:
         self.codes, self.steps = round_to_bytes(R)
+        self._panels = kernels.projection.byte_panels(self.codes)
 
     def __call__(self, xq: FloatMatrix) -> FloatMatrix:
         """Return y (nq, m) float32 of queries xq (nq, d) float32, which are rounded to int8 here."""
@@ -54,8 +54,6 @@ class IntegerProjection:
 
     def sums(self, codes: SignedBytes) -> npt.NDArray[np.int32]:
         """Return the integers (nq, m) int32 that codes (nq, d) int8 of queries and those of R add up to."""
-        from lplr_index.kernels import projection as kernel
-
         out = np.empty((len(codes), len(self.codes)), np.int32)
-        kernel.multiply_bytes(codes, self.codes, out)
+        kernels.projection.multiply_bytes(codes, self._panels, out)
         return out

@@ -13,10 +13,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 
+from lplr_index import kernels
 from lplr_index.arrays import FloatMatrix, IdArray
 from lplr_index.blocks import BLOCK, Piece
 from lplr_index.codecs.base import split_tables
-from lplr_index.kernels import finish_kernel, scan_kernel
 from lplr_index.memory import aligned
 from lplr_index.model import Model
 from lplr_index.rows import Rows
@@ -36,6 +36,7 @@ _ROWS = 1 << 14  # fewer rows are not worth a task of their own
 _AHEAD = 4096  # bytes: the hardware prefetcher stops at page ends, and takes 2.8 times the time alone
 _RANGE_ROOM = 1 << 12  # results of a range search before its buffer grows
 _known: WeakKeyDictionary[Model, dict[int, Where]] = WeakKeyDictionary()
+_keys: WeakKeyDictionary[Model, Keys] = WeakKeyDictionary()
 NOBODY = np.iinfo(np.int64).max  # the id of no row, behind every other
 
 
@@ -53,12 +54,10 @@ def pack_filter(mask: npt.NDArray[np.bool_]) -> Filter:
 
 def layout(model: Model) -> Layout:
     """Where a model's rows keep what in a block."""
-    from lplr_index.kernels import layout as kernel
-
     form, codec, gain = model.form, model.codec, model.gain
     gain_at = {0: -1, 4: BLOCK // 2 * (codec.nibbles - 1), 8: form.singles_at + BLOCK * codec.stages}
     norm_at = {0: -1, 8: form.norms_at - BLOCK, 16: form.norms_at}  # of one byte, the last that is read by itself
-    return kernel.Layout(
+    return kernels.layout.Layout(
         nibbles=codec.nibbles,
         stages=codec.stages,
         block_bytes=BLOCK * form.code_size,
@@ -74,20 +73,17 @@ def layout(model: Model) -> Layout:
 
 def segments(model: Model, columns: int) -> Segments:
     """The first ``columns`` of a model's rows in runs of equal steps, none longer than 16-bit sums allow."""
-    from lplr_index.kernels import layout
-
-    shifts = model.codec.shifts[: -(-columns // layout.GROUP)].astype(np.int64)
+    group, phase = kernels.layout.GROUP, kernels.layout.PHASE
+    shifts = model.codec.shifts[: -(-columns // group)].astype(np.int64)
     breaks = np.flatnonzero(np.diff(shifts)) + 1
-    ends = np.union1d(breaks * layout.GROUP, np.append(np.arange(layout.PHASE, columns, layout.PHASE), columns))
-    steps = np.append(shifts[(ends - 1) // layout.GROUP], 0)
-    return layout.Segments(ends.astype(np.int64), -np.diff(steps))
+    ends = np.union1d(breaks * group, np.append(np.arange(phase, columns, phase), columns))
+    steps = np.append(shifts[(ends - 1) // group], 0)
+    return kernels.layout.Segments(ends.astype(np.int64), -np.diff(steps))
 
 
 def levels(model: Model) -> Levels:
     """The values by code that rows share."""
-    from lplr_index.kernels import layout as kernel
-
-    return kernel.Levels(*split_tables(model.codec), model.norm.values)
+    return kernels.layout.Levels(*split_tables(model.codec), model.norm.values)
 
 
 def where_of(model: Model, columns: int) -> Where:
@@ -99,10 +95,15 @@ def where_of(model: Model, columns: int) -> Where:
 
 
 def keys_of(model: Model) -> Keys:
-    """What makes keys of the scores of a model's rows."""
-    from lplr_index.kernels import tables as kernel
-
-    return kernel.Keys(model.mu.astype(np.float32), model.norm.bits > 0, float(model.norm.unit), float(model.gain.most))
+    """What makes keys of the scores of a model's rows, found once."""
+    if model not in _keys:
+        _keys[model] = kernels.tables.Keys(
+            mu=model.mu.astype(np.float32),
+            norms=model.norm.bits > 0,
+            unit=float(model.norm.unit),
+            gain=float(model.gain.most),
+        )
+    return _keys[model]
 
 
 def prepare(model: Model, xq: FloatMatrix, digits: int = 1) -> Queries:
@@ -110,14 +111,12 @@ def prepare(model: Model, xq: FloatMatrix, digits: int = 1) -> Queries:
 
     Deficits of two digits are for scans of few rows, of which many can matter.
     """
-    from lplr_index.kernels import layout, tables
-
     codec, nq = model.codec, len(xq)
     y = model.project(xq)
-    stages = codec.centroid_products(y)
-    queries = layout.Queries(
-        deficits=aligned((nq, codec.nibbles * 16)),
-        seconds=aligned((nq, codec.nibbles * 16 * (digits - 1))),
+    stages, bytes_of_tables = codec.centroid_products(y), aligned((digits * nq, codec.nibbles * 16))
+    queries = kernels.layout.Queries(
+        deficits=bytes_of_tables[:nq],
+        seconds=bytes_of_tables[nq:] if digits == 2 else np.empty((nq, 0), np.uint8),
         stage_deficits=np.empty(stages.shape, np.uint8),
         stage_doublings=np.empty(nq, np.int64),
         limits=np.empty((nq, 32), np.uint8),
@@ -130,7 +129,7 @@ def prepare(model: Model, xq: FloatMatrix, digits: int = 1) -> Queries:
         norm=np.empty(nq),
         length=np.empty(nq),
     )
-    tables.ready(xq, y, codec.parts, keys_of(model), queries)
+    kernels.tables.ready(xq, y, codec.parts, keys_of(model), queries)
     return queries
 
 
@@ -146,8 +145,6 @@ def search(
     found : ndarray of shape (nq, k), int64
         Ids, best first, ties by lowest id; -1 where there are fewer than k rows.
     """
-    from lplr_index.kernels import topk as kernel
-
     whole, nq = where_of(model, model.codec.nibbles), len(queries.base)
     if shortlist is None or max(shortlist, k) >= len(held) or model.head == model.codec.nibbles:
         best = _scan(held, whole, queries, k, (allowed, held.ids.stored), threads)
@@ -155,7 +152,7 @@ def search(
         size, rows = max(shortlist, k), (allowed, np.empty(0, np.int64))  # by their numbers
         told = _scan(held, where_of(model, model.head), _estimated(queries, model), size, rows, threads)
         chosen = np.empty((nq, size), np.int64)
-        kernel.rank(*told, size, np.empty(chosen.shape, np.float32), chosen)
+        kernels.topk.rank(*told, size, np.empty(chosen.shape, np.float32), chosen)
         best = _finish(held, whole, queries, k, chosen, threads)
     return best.ranked(k)
 
@@ -170,9 +167,7 @@ class Best(NamedTuple):
     @classmethod
     def none(cls, nq: int, k: int) -> Best:
         """Nothing but k entries that are worse than any row."""
-        from lplr_index.kernels import topk as kernel
-
-        shape = (nq, k if k <= kernel.HEAP_MOST else 2 * k)
+        shape = (nq, k if k <= kernels.topk.HEAP_MOST else 2 * k)
         return cls(np.full(shape, -np.inf, np.float32), np.full(shape, NOBODY), np.full(nq, k))
 
     def of(self, part: slice) -> Best:
@@ -181,19 +176,15 @@ class Best(NamedTuple):
 
     def ranked(self, k: int) -> tuple[FloatMatrix, IdArray]:
         """Keys and ids (nq, k), best first, -inf and -1 where there are fewer."""
-        from lplr_index.kernels import topk as kernel
-
         keys, found = np.empty((len(self.keys), k), np.float32), np.empty((len(self.keys), k), np.int64)
-        kernel.rank(self.keys, self.found, self.counts, k, keys, found)
+        kernels.topk.rank(self.keys, self.found, self.counts, k, keys, found)
         found[found == NOBODY] = -1
         return keys, found
 
 
 def _scan(held: Rows, where: Where, queries: Queries, k: int, rows: tuple[Filter, IdArray], threads: int) -> Best:
     """The k best rows, in no order, of those that a filter allows, with their ids; ``rows`` = (filter, ids)."""
-    from lplr_index.kernels import topk as kernel
-
-    scan, nq = scan_kernel(), len(queries.base)
+    scan, nq = kernels.scan_kernel(), len(queries.base)
     best, shared = Best.none(nq, k), np.full(nq, -np.inf, np.float32)
 
     def rank(part: slice, pieces: list[tuple[Piece, int, int]], mine: Best) -> None:
@@ -208,7 +199,7 @@ def _scan(held: Rows, where: Where, queries: Queries, k: int, rows: tuple[Filter
         parts = [best] + [Best.none(nq, k) for _ in shares[1:]]
         run([partial(rank, slice(0, nq), *task) for task in zip(shares, parts, strict=True)], threads)
         for more in parts[1:]:
-            kernel.merge(*best, k, *more)
+            kernels.topk.merge(*best, k, *more)
     else:
         cuts = cut_queries(nq, threads)
         run([partial(rank, part, everything, best.of(part)) for part in cuts], threads)
@@ -226,7 +217,7 @@ def _estimated(queries: Queries, model: Model) -> Queries:
 
 def _finish(held: Rows, where: Where, queries: Queries, k: int, rows: IdArray, threads: int) -> Best:
     """The k best by exact keys among the rows (nq, n) of each query, which are sorted in place."""
-    finish, best, ids = finish_kernel(), Best.none(len(queries.base), k), held.ids.stored
+    finish, best, ids = kernels.finish_kernel(), Best.none(len(queries.base), k), held.ids.stored
 
     def rank(part: slice) -> None:
         rows[part].sort(axis=1)
@@ -253,7 +244,7 @@ def _range_of_one(
     held: Rows, where: Where, query: Queries, radius: float, allowed: Filter
 ) -> tuple[npt.NDArray[np.float32], IdArray]:
     """``range_search`` of one query: the scan stops when its buffer is full and goes on with an empty one."""
-    scan, ids = scan_kernel(), held.ids.stored
+    scan, ids = kernels.scan_kernel(), held.ids.stored
     keys, found = [], []
     room = Best(np.empty((1, _RANGE_ROOM), np.float32), np.empty((1, _RANGE_ROOM), np.int64), np.zeros(1, np.int64))
     shared = np.full(1, -np.inf, np.float32)

@@ -12,7 +12,7 @@ from lplr_index.settings import MOST_DIMENSIONS
 
 def products(q, R):
     out = np.full((len(q), len(R)), -1, np.int32)
-    projection.multiply_bytes(q, R, out)
+    projection.multiply_bytes(q, projection.byte_panels(R), out)
     return out
 
 

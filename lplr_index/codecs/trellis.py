@@ -292,7 +292,7 @@ class TrellisCodec:
 
     def centroid_products(self, y: FloatMatrix) -> npt.NDArray[np.float32]:
         """What the centroids of stages add to <y, l>, (nq, stages, 256) float32, for y (nq, m) float32."""
-        return self._centroids.products(y)
+        return self._centroids.products(y) if self.stages else np.empty((len(y), 0, CENTROIDS), np.float32)
 
     @cached_property
     def shifts(self) -> npt.NDArray[np.uint8]:

@@ -105,6 +105,14 @@ def scan_lists_kernel() -> Any:
     return _scan_lists(simd_level())
 
 
+@cache
+def probe_kernel() -> Any:
+    """What finds the lists of a query (``probe.make_probe``)."""
+    from lplr_index.kernels import probe
+
+    return probe.make_probe()
+
+
 def cache_folder() -> str:
     """The folder that numba keeps compiled kernels in."""
     from lplr_index.kernels import linear
@@ -123,7 +131,8 @@ def cached_kernels() -> Iterator[Any]:
     """The kernels that numba keeps on disk, of the files that are in use."""
     modules = [sys.modules[name] for name in [*sys.modules] if name.startswith(f"{__name__}.")]
     made = [make() for make in _MADE]
-    for kernel in [*made, *(value for module in modules for value in vars(module).values())]:
+    everything = [*made, *(value for module in modules for value in vars(module).values())]
+    for kernel in {id(each): each for each in everything}.values():  # one that another file uses is in both
         stats = getattr(kernel, "stats", None)
         if stats is not None and stats.cache_path is not None:
             yield kernel
@@ -133,4 +142,5 @@ _MADE = (
     scan_kernel,
     finish_kernel,
     scan_lists_kernel,
+    probe_kernel,
 )  # kernels that no file holds, because they are made for an instruction set
