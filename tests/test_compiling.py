@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 from lplr_index import IndexIVFLPLR, IndexLPLR, IndexRefineLPLR, factorize, open_store, read_index, write_index
 from lplr_index.coarse import Coarse
+from lplr_index.projection import IntegerProjection
 
 folder = Path(tempfile.mkdtemp())
 x = np.random.default_rng(1).standard_normal((40_000, 24)).astype(np.float32)
@@ -90,6 +91,7 @@ for metric in ("cosine", "ip", "l2"):
     use_store(f"flat {metric}", None, metric)
     use_store(f"lists {metric}", 4, metric)
 use_many("cosine")
+IntegerProjection(x)(x[:3])
 for method in ("lplr", "lsvd", "dsvd"):
     factorize(x[:300], method, rank=4, nbits=4)
 for nbits in (2, 3, 4):

@@ -195,7 +195,7 @@ def multiply(x: Any, packed: Any, deep: Any, unit: Any, m: int, out: Any) -> Non
                 p += 1
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def some_products(x: Any, matrix: Any, chosen: Any, out: Any) -> None:
     """``out`` (n, some) = the products of rows x (n, d) with those rows of the matrix (m, d) that are ``chosen``.
 

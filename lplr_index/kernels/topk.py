@@ -171,7 +171,7 @@ def reached_by(values: Any, k: int, most: Any, places: Any) -> Any:
     return most[0]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def best_of(scores: Any, scales: Any, offsets: Any, columns: Any, best: Any) -> None:
     """Write to ``best`` (nq, k) int64 the columns of largest ``scores * scales - offsets``, the largest first.
 
