@@ -40,7 +40,7 @@ KNOWN = 10  # exact neighbours of a query
 TARGET = 0.9  # recall
 QUERIES = 1000
 PROBES = (1, 2, 4, 6, 8, 12, 16, 32, 64)
-DEPTHS = (10, 15, 20, 30, 40, 50, 70, 100, 200)
+DEPTHS = (10, 15, 20, 25, 30, 35, 40, 45, 50, 60, 70, 80, 100, 150, 200)
 TURNS = 5
 SINGLES = 100  # queries that are timed one at a time
 IP = faiss.METRIC_INNER_PRODUCT
@@ -64,6 +64,8 @@ SYSTEMS = {
     for one in (
         System("lplr 48", 48, "LPLR1.0"),
         System("faiss PQ fast scan 48", 48, "PQ96x4fs"),
+        System("faiss PQ fast scan 48, residuals", 48, "PQ96x4fsr"),
+        System("lplr 56", 56, f"LPLR{7 / 6}"),
         System("faiss RaBitQ fast scan 1 bit", 56, "RaBitQfs"),
         System("lplr 192", 192, "LPLR4.0"),
         System("faiss RaBitQ fast scan 4 bits", 212, "RaBitQfs4"),

@@ -57,7 +57,7 @@ def looks(coarse: Coarse, xb: FloatMatrix, xq: FloatMatrix, best: np.ndarray[Any
     """Which share of the true neighbours lies in the lists that are looked at."""
     home = coarse.assign(xb)[best]
     ways = {
-        "by angle, first in a fifth of the dimensions": coarse,
+        "by angle, first in a third of the dimensions": coarse,
         "by angle": Coarse(coarse.centroids, "cosine"),
         "by distance": Coarse(coarse.centroids, "l2"),
     }

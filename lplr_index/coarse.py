@@ -20,8 +20,8 @@ from lplr_index.projection import round_to_bytes
 MOST_LISTS = 1 << 24
 _ROUNDS = 10  # of k-means, as many as faiss gives the coarse partition of an IVF
 _MANY = 1024  # lists, from which a query first looks for them in fewer dimensions,
-_SHARE = 5  # one in so many,
-_CANDIDATES, _MORE = 2, 16  # and then at so many for each list wanted, and so many more
+_SHARE = 3  # one in so many,
+_MORE = 16  # and then at so many more than it wants
 
 _Weights = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
@@ -127,7 +127,7 @@ class Coarse:
 
     def _best(self, x: FloatMatrix, most: int, metric: str, products: FloatMatrix) -> IdArray:
         """The lists (n, most) nearest to rows x (n, d), by a metric; their products go into (n, most) or (n, 0)."""
-        lists, candidates = np.empty((len(x), most), np.int64), _CANDIDATES * most + _MORE
+        lists, candidates = np.empty((len(x), most), np.int64), most + _MORE
         if self.basis is None or 2 * candidates > self.nlist:
             candidates = 0
         short, short_weights = self._short

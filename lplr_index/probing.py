@@ -54,7 +54,7 @@ def search(
     found : ndarray of shape (nq, k), int64
         Ids, best first, ties by lowest id; -1 where there are fewer than k rows.
     """
-    parts, best = _parts(held, mask), Best.none(len(xq), k)
+    parts, best = _parts(held, mask), Best.none(len(xq), k, few=True)
 
     def rank(part: slice) -> None:
         asked = ready(model, xq[part], nprobe)

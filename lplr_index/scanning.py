@@ -165,9 +165,9 @@ class Best(NamedTuple):
     counts: IdArray
 
     @classmethod
-    def none(cls, nq: int, k: int) -> Best:
-        """Nothing but k entries that are worse than any row."""
-        shape = (nq, k if k <= kernels.topk.HEAP_MOST else 2 * k)
+    def none(cls, nq: int, k: int, *, few: bool = False) -> Best:
+        """Nothing but k entries that are worse than any row; a heap for any k where ``few`` rows will be offered."""
+        shape = (nq, k if few or k <= kernels.topk.HEAP_MOST else 2 * k)
         return cls(np.full(shape, -np.inf, np.float32), np.full(shape, NOBODY), np.full(nq, k))
 
     def of(self, part: slice) -> Best:

@@ -22,7 +22,7 @@ from lplr_index.kernels.layout import BLOCK, Layout, Levels, Queries, Segments, 
 from lplr_index.kernels.scan import least_bound, lowest_bit, raise_threshold, settle
 from lplr_index.kernels.topk import reached_by
 
-MANY = 1024  # rows that wait to be scored together,
+MANY = 512  # rows that wait to be scored together,
 FIRST = 32  # or, until there are k best, so many times k at the end of a list
 _SOURCES = [Path(str(module.__file__)) for module in (bounds, layout, portable, scan, thresholds, topk, vectors)]
 STAMP = int.from_bytes(hashlib.sha256(b"".join(file.read_bytes() for file in _SOURCES)).digest()[:7], "little")

@@ -166,7 +166,8 @@ def reached_by(values: Any, k: int, most: Any, places: Any) -> Any:
         most[j], places[j] = values[j], j
     for start in range(groups, n - groups + 1, groups):
         for j in range(groups):
-            most[j] = max(most[j], values[start + j])
+            value = values[start + j]
+            most[j] = value if value > most[j] else most[j]
     keep(most, places, groups, k)
     return most[0]
 

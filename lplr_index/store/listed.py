@@ -292,7 +292,7 @@ class _AskedLists(Asked[ListedRows]):
     def best(
         self, rows: ListedRows, numbers: Numbers, k: int, allowed: Filter, threads: int, worst: npt.NDArray[np.float32]
     ) -> tuple[FloatMatrix, IdArray]:
-        best = Best.none(self._nq, k)
+        best = Best.none(self._nq, k, few=True)
         # As if there were k rows already, behind any that can matter: lists and rows that cannot are passed over.
         best.keys[:] = np.nextafter(worst, np.float32(-np.inf))[:, None]
 
