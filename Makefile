@@ -74,6 +74,7 @@ figures: $(VENV)/.for-demo ## redraw the tables, pictures and pages of README an
 	@$(BIN)/python benchmarks/layers.py --write
 	@$(BIN)/python benchmarks/scale.py --rows 0 --write >/dev/null
 	@$(BIN)/python benchmarks/ivf_codes.py --again --write >/dev/null
+	@$(BIN)/python benchmarks/ivf.py --again benchmarks/results/ivf.json --write >/dev/null
 	@$(BIN)/python benchmarks/speed.py --again benchmarks/results/speed.json --write >/dev/null
 
 bench: $(VENV)/.for-bench ## run every benchmark, one after the other

@@ -167,7 +167,7 @@ def reached_by(values: Any, k: int, most: Any, places: Any) -> Any:
     for start in range(groups, n - groups + 1, groups):
         for j in range(groups):
             value = values[start + j]
-            most[j] = value if value > most[j] else most[j]
+            most[j] = max(most[j], value)
     keep(most, places, groups, k)
     return most[0]
 
