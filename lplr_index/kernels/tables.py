@@ -170,7 +170,7 @@ def _round(
 
 @njit(nogil=True)
 def _step(upper: Any, at: int, shifts: Any, measured: Any) -> float:
-    """The smallest step in which the usual deficits of ``upper[at:]`` do not stop at a byte; see ``rounded``.
+    """The smallest step in which the usual deficits of ``upper[at:]`` do not stop at a byte; see ``_rounded``.
 
     ``measured`` (nibbles + 6, 4) receives the largest entry of each nibble's table, the least, and the mean and the
     variance of the deficits.
@@ -261,7 +261,7 @@ def tables(
 
 
 @njit(nogil=True)
-def make_ready(q: int, xq: Any, y: Any, parts: Parts, keys: Keys, queries: Any) -> None:
+def _make_ready(q: int, xq: Any, y: Any, parts: Parts, keys: Keys, queries: Any) -> None:
     """Fill ``queries``, ``Queries`` of layout.py whose ``stages`` are there, for query q.
 
     ``xq`` (nq, d) float32 are the queries, ``y`` (nq, m) float32 their projections.
@@ -292,4 +292,4 @@ def make_ready(q: int, xq: Any, y: Any, parts: Parts, keys: Keys, queries: Any) 
 def ready(xq: Any, y: Any, parts: Parts, keys: Keys, queries: Any) -> None:
     """Fill ``queries`` for xq (nq, d) and y (nq, m), both float32."""
     for q in range(xq.shape[0]):
-        make_ready(q, xq, y, parts, keys, queries)
+        _make_ready(q, xq, y, parts, keys, queries)
