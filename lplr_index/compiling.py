@@ -26,6 +26,7 @@ from lplr_index.factorization import factorize
 from lplr_index.index import IndexLPLR
 from lplr_index.ivf import IndexIVFLPLR
 from lplr_index.metric import METRICS
+from lplr_index.projection import IntegerProjection
 from lplr_index.refine import AnyIndex, IndexRefineLPLR
 from lplr_index.settings import METHODS
 from lplr_index.storage import read_index, write_index
@@ -115,6 +116,7 @@ def _steps(folder: Path) -> Iterator[Callable[[], None]]:
             yield partial(_use, index, rows, folder / "index")
             yield partial(_use_lists, metric, rows, folder / "index")
     yield partial(_use_many, x)
+    yield partial(IntegerProjection(few), few[:2])
     for nbits in LATTICE_NBITS:
         yield partial(_factorize, few, nbits)
 

@@ -37,4 +37,4 @@ def test_a_store_that_forgets_is_seen(soak, tmp_path, monkeypatch):
     monkeypatch.setattr(Store, "delete", lambda self, ids: delete(self, ids[1:]))
     monkeypatch.setattr(soak, "READERS", 0)
 
-    assert soak.soak(tmp_path, 2)["wrong"]
+    assert soak.soak(tmp_path, 5)["wrong"]
