@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lplr_index import kernels
 from lplr_index.arrow import arrow_matrix, is_arrow
 from lplr_index.errors import InputError, MissingDependencyError, ZeroVectorWarning
 
@@ -24,7 +25,7 @@ IdArray = npt.NDArray[np.int64]
 
 LARGEST = 1e17  # magnitude of a coordinate under inner product and L2
 _FEW = 1 << 14  # numbers that are looked at one by one
-_TOGETHER = 128  # rows whose float64 numbers stay in the cache
+_NO_ROWS = np.empty(0, np.int64)
 
 
 def as_array(x: Any, *, name: str = "x") -> npt.NDArray[Any]:
@@ -110,6 +111,14 @@ def as_vectors(x: Any, d: int | None = None, *, name: str = "x", first_row: int 
     InputError
         If ``x`` is not a numeric matrix of that width, or holds a value that float32 cannot.
     """
+    given, rows = _as_floats(x, d, name)
+    if not _looks_finite(rows):
+        _refuse_infinite(given, rows, name, first_row)
+    return rows
+
+
+def _as_floats(x: Any, d: int | None, name: str) -> tuple[npt.NDArray[Any], FloatMatrix]:
+    """``x`` as the matrix (n, d) that it is, and as one of float32, whatever its numbers."""
     a = as_array(x, name=name)
     if a.dtype.kind not in "fiub" or a.dtype.itemsize > 8:
         wide = ": float64 is the widest known" if a.dtype.kind == "f" else ""
@@ -121,20 +130,22 @@ def as_vectors(x: Any, d: int | None = None, *, name: str = "x", first_row: int 
         raise InputError(f"expected {name} with {d} columns, got {a.shape[1]}")
     if a.shape[1] == 0:
         raise InputError(f"expected {name} with at least one column, got shape {a.shape}")
-    out = a
-    if a.dtype != np.float32 or not a.flags.c_contiguous:
-        with np.errstate(over="ignore"):
-            out = np.ascontiguousarray(a, dtype=np.float32)
-    if not _looks_finite(out):
-        bad = ~np.isfinite(out).all(axis=1)
-        if bad.any():
-            row = int(np.argmax(bad))
-            column = int(np.argmax(~np.isfinite(out[row])))
-            value = a[row, column]
-            raise InputError(
-                f"expected finite float32 numbers, got {value} in row {first_row + row}, column {column} of {name}"
-            )
-    return out
+    if a.dtype == np.float32 and a.flags.c_contiguous:
+        return a, a
+    with np.errstate(over="ignore"):
+        return a, np.ascontiguousarray(a, dtype=np.float32)
+
+
+def _refuse_infinite(given: npt.NDArray[Any], rows: FloatMatrix, name: str, first_row: int) -> None:
+    """Raise InputError for the first number of rows (n, d) that is not finite, as it was ``given``, if there is one."""
+    bad = ~np.isfinite(rows).all(axis=1)
+    if not bad.any():
+        return
+    row = int(np.argmax(bad))
+    column = int(np.argmax(~np.isfinite(rows[row])))
+    raise InputError(
+        f"expected finite float32 numbers, got {given[row, column]} in row {first_row + row}, column {column} of {name}"
+    )
 
 
 def _looks_finite(x: FloatMatrix) -> bool:
@@ -203,8 +214,8 @@ def as_rows(x: Any, d: int, *, cosine: bool, name: str = "x", first_row: int = 0
     InputError
         As ``as_vectors`` does, and for numbers beyond ``LARGEST`` where lengths matter.
     """
-    rows = as_vectors(x, d, name=name, first_row=first_row)
     if not cosine:
+        rows = as_vectors(x, d, name=name, first_row=first_row)
         beyond = np.abs(rows).max(axis=1, initial=0) > LARGEST
         if beyond.any():
             row = int(np.argmax(beyond))
@@ -212,9 +223,13 @@ def as_rows(x: Any, d: int, *, cosine: bool, name: str = "x", first_row: int = 0
                 f"expected numbers up to {LARGEST:g}, whose squares float32 can add up, "
                 f"got {np.abs(rows[row]).max():g} in row {first_row + row}"
             )
-        return rows, np.empty(0, np.int64)
-    rows, norms = unit_rows(rows)
-    return rows, np.flatnonzero(norms == 0) + first_row
+        return rows, _NO_ROWS
+    given, rows = _as_floats(x, d, name)
+    unit, norms = np.empty(rows.shape, np.float32), np.empty(len(rows))
+    if kernels.lengths.divide(rows, unit, norms):
+        return unit, _NO_ROWS
+    _refuse_infinite(given, rows, name, first_row)
+    return unit, np.flatnonzero(norms == 0) + first_row
 
 
 def warn_of_zeros(zeros: IdArray, n: int) -> None:
@@ -265,14 +280,19 @@ def unit_rows(x: FloatMatrix) -> tuple[FloatMatrix, npt.NDArray[np.float64]]:
 
     Rows of length zero stay zero. Each row is handled by itself, so the result does not depend on the batch.
     """
-    out, norms = np.empty(x.shape, np.float32), np.empty(len(x))
-    for start in range(0, len(x), _TOGETHER):
-        part = slice(start, start + _TOGETHER)
-        wide = x[part].astype(np.float64)
-        # A sum over the contiguous axis adds each row in the same order whatever the batch; einsum and BLAS do not.
-        norms[part] = np.sqrt(np.square(wide).sum(axis=1))
-        out[part] = wide / np.where(norms[part] > 0, norms[part], 1)[:, None]
-    return out, norms
+    unit, norms = np.empty(x.shape, np.float32), np.empty(len(x))
+    kernels.lengths.divide(x, unit, norms)
+    return unit, norms
+
+
+def as_half(x: npt.NDArray[np.floating]) -> FloatMatrix:
+    """Float32 numbers that are float16 numbers too, as files store them, of x (n, m)."""
+    return np.ascontiguousarray(x.astype(np.float16), np.float32)
+
+
+def joined(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Parts (n, ...) one after the other; a single one as it is."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def some_rows(x: npt.NDArray[Any], most: int, seed: int | np.random.Generator) -> npt.NDArray[Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lplr_index.arrays import FloatMatrix, IdArray, as_integer
-from lplr_index.metric import is_similarity, metric_type, worst_distance
+from lplr_index.metric import metric_type, worst_distance
 
 
 class Index(ABC):
@@ -82,5 +82,5 @@ class Index(ABC):
 
     def _distances(self, keys: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Keys as faiss reports them: similarities, squared distances, extremes for what is missing."""
-        missing, D = keys == -np.inf, keys if is_similarity(self.metric_type) else -keys
-        return np.where(missing, worst_distance(self.metric_type), D) if missing.any() else D
+        worst = worst_distance(self.metric_type)
+        return np.maximum(keys, worst) if worst < 0 else np.minimum(-keys, worst)

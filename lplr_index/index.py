@@ -20,6 +20,7 @@ from lplr_index.arrays import (
     as_integer,
     as_number,
     as_rows,
+    joined,
     row_chunks,
     warn_of_zeros,
 )
@@ -274,7 +275,7 @@ class IndexLPLR(Index):
             )
             D.append(self._distances(keys))
             I.append(ids)
-        return np.concatenate(D), np.concatenate(I)
+        return joined(D), joined(I)
 
     def range_search(
         self, x: npt.ArrayLike, radius: float, *, filter: Any = None, threads: int | None = None, params: Any = None
@@ -386,12 +387,13 @@ class IndexLPLR(Index):
         return as_rows(x, self.d, cosine=self.metric == "cosine", first_row=first_row)
 
     def _query_batches(self, x: npt.ArrayLike) -> Iterator[FloatMatrix]:
-        zeros, n = np.empty(0, np.int64), 0
+        zeros, n = [], 0
         for start, chunk in row_chunks(x, _QUERIES):
             rows, more = self._door(chunk, start)
-            zeros, n = np.concatenate([zeros, more]), n + len(rows)
+            zeros.append(more)
+            n += len(rows)
             yield rows
-        warn_of_zeros(zeros, n)
+        warn_of_zeros(joined(zeros), n)
 
     def _allowed(self, filter: Any, params: Any) -> scanning.Filter:
         mask = row_mask(filter, params, self._rows.ids)

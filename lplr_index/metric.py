@@ -10,6 +10,7 @@ METRIC_INNER_PRODUCT = 0
 METRIC_L2 = 1
 
 METRICS = ("cosine", "ip", "l2")
+_EXTREME = np.finfo(np.float32).max
 _BY_NUMBER = {METRIC_INNER_PRODUCT: "ip", METRIC_L2: "l2"}
 
 
@@ -40,5 +41,4 @@ def is_similarity(metric_type: int) -> bool:
 
 def worst_distance(metric_type: int) -> np.float32:
     """What faiss pads missing results with: the float32 extreme on the bad side."""
-    extreme = np.finfo(np.float32).max
-    return np.float32(-extreme if is_similarity(metric_type) else extreme)
+    return -_EXTREME if is_similarity(metric_type) else _EXTREME

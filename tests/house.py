@@ -17,6 +17,7 @@ import lplr_index
 FLOORS = {
     "errors": -2,  # the cellar: what the door stands on
     "extras": -1,
+    "kernels": -1,
     "arrow": 0,
     "metric": 1,
     "gains": 1,
@@ -28,7 +29,6 @@ FLOORS = {
     "linalg": 2,
     "lloyd": 2,
     "allocation": 2,
-    "kernels": 2,
     "ids": 2,
     "threads": 2,
     "settings": 2,

@@ -20,7 +20,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from lplr_index.arrays import FloatMatrix, some_rows
+from lplr_index.arrays import FloatMatrix, as_half, some_rows
 from lplr_index.auto.books import train_chain
 from lplr_index.auto.centroids import grow_stages, refit_stages
 from lplr_index.auto.shapes import LARGEST, Pattern, Shape, measure_shapes
@@ -258,8 +258,3 @@ def _even(shapes: dict[Pattern, Shape], columns: float) -> list[Option]:
     """The one size of group that gives about ``columns`` columns to every nibble."""
     pattern = min((one for one in shapes if len(one) == 1), key=lambda one: abs(one[0] - columns))
     return [Option.chained(pattern, shapes[pattern].distortion)]
-
-
-def as_half(x: npt.NDArray[np.floating]) -> FloatMatrix:
-    """Float32 numbers that are float16 numbers too, as files store them, of x (n, m)."""
-    return np.ascontiguousarray(x.astype(np.float16), np.float32)
