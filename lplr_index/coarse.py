@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from lplr_index import kernels
-from lplr_index.arrays import ByteMatrix, FloatMatrix, IdArray
+from lplr_index.arrays import ByteMatrix, FloatMatrix, IdArray, as_half
 from lplr_index.errors import InputError
 from lplr_index.extras import require
 from lplr_index.linalg import gram, single_threaded
@@ -24,6 +25,9 @@ _SHARE = 3  # one in so many,
 _MORE = 16  # and then at so many more than it wants
 
 _Weights = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+
+if TYPE_CHECKING:
+    from lplr_index.kernels.probe import Coarse as Form
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +44,8 @@ class Coarse:
     metric : str
         Of the queries: ``"cosine"``, ``"ip"`` or ``"l2"``.
     basis : ndarray of shape (d, m), float32, or None
-        The directions of most energy of many centroids: there the nearest are looked for first, and then among some
-        more than are wanted by all directions. None where all centroids are compared at once.
+        The directions of most energy of many centroids, rounded to float16: there the nearest are looked for first, and
+        then among some more than are wanted by all directions. None where all centroids are compared at once.
     """
 
     centroids: FloatMatrix
@@ -82,7 +86,7 @@ class Coarse:
             return cls(centroids, metric)
         with single_threaded():
             _, vectors = np.linalg.eigh(gram(centroids))
-        return cls(centroids, metric, np.ascontiguousarray(vectors[:, ::-1][:, : d // _SHARE], np.float32))
+        return cls(centroids, metric, as_half(np.ascontiguousarray(vectors[:, ::-1][:, : d // _SHARE])))
 
     @property
     def nlist(self) -> int:
@@ -113,6 +117,11 @@ class Coarse:
         products = np.empty((len(xq), nprobe), np.float32)
         return self._best(xq, nprobe, self.metric, products), products
 
+    def candidates(self, nprobe: int) -> int:
+        """How many lists, found in fewer dimensions, are compared in all of them; 0 where all are."""
+        candidates = nprobe + _MORE
+        return 0 if self.basis is None or 2 * candidates > self.nlist else candidates
+
     def left(self, x: FloatMatrix) -> FloatMatrix:
         """What centroids leave of the rows x (n, d) that they are the means of, each row's own part in it taken out.
 
@@ -127,35 +136,31 @@ class Coarse:
 
     def _best(self, x: FloatMatrix, most: int, metric: str, products: FloatMatrix) -> IdArray:
         """The lists (n, most) nearest to rows x (n, d), by a metric; their products go into (n, most) or (n, 0)."""
-        lists, candidates = np.empty((len(x), most), np.int64), most + _MORE
-        if self.basis is None or 2 * candidates > self.nlist:
-            candidates = 0
-        short, short_weights = self._short
-        kernels.probe_kernel()(
-            np.ascontiguousarray(x), self._turn.form, short, short_weights[metric], self._product.form,
-            self._weights[metric], self.centroids, candidates, lists, products,
-        )  # fmt: skip
+        lists = np.empty((len(x), most), np.int64)
+        kernels.probe_kernel()(np.ascontiguousarray(x), self.forms[metric], self.candidates(most), lists, products)
         return lists
 
     @cached_property
-    def _product(self) -> Product:
-        return Product(np.ascontiguousarray(self.centroids.T))
-
-    @cached_property
-    def _turn(self) -> Product:
-        return Product(np.zeros((self.centroids.shape[1], 1), np.float32) if self.basis is None else self.basis)
-
-    @cached_property
-    def _short(self) -> tuple[npt.NDArray[np.int8], dict[str, _Weights]]:
-        """The centroids in the directions of the basis, as bytes in panels, and what weighs products with them."""
-        turned = self._turn(self.centroids[: self.nlist if self.basis is not None else 0])
+    def forms(self) -> dict[str, Form]:
+        """By metric, the centroids as kernels compare them with rows."""
+        nlist, d = self.centroids.shape
+        basis = np.zeros((d, 1), np.float32) if self.basis is None else self.basis
+        turn, whole = Product(basis), Product(np.ascontiguousarray(self.centroids.T))
+        turned = turn(self.centroids[: nlist if self.basis is not None else 0])
         codes, steps = round_to_bytes(turned)
-        weights = {metric: (scale * steps[:, 0], offset) for metric, (scale, offset) in _weights_of(turned).items()}
-        return kernels.projection.byte_panels(codes), weights
-
-    @cached_property
-    def _weights(self) -> dict[str, _Weights]:
-        return _weights_of(self.centroids)
+        weights, of_short = _weights_of(self.centroids), _weights_of(turned)
+        short = kernels.projection.byte_panels(codes)
+        return {
+            metric: kernels.probe.Coarse(
+                centroids=self.centroids,
+                whole=whole.form,
+                weights=weights[metric],
+                turn=turn.form,
+                short=short,
+                short_weights=(of_short[metric][0] * steps[:, 0], of_short[metric][1]),
+            )
+            for metric in weights
+        }
 
 
 def _weights_of(centroids: FloatMatrix) -> dict[str, _Weights]:

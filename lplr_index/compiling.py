@@ -116,7 +116,7 @@ def _steps(folder: Path) -> Iterator[Callable[[], None]]:
             yield partial(_use, index, rows, folder / "index")
             yield partial(_use_lists, metric, rows, folder / "index")
     yield partial(_use_many, x)
-    yield partial(IntegerProjection(few), few[:2])
+    yield partial(_project, few)
     for nbits in LATTICE_NBITS:
         yield partial(_factorize, few, nbits)
 
@@ -156,6 +156,11 @@ def _use_lists(metric: str, x: FloatMatrix, path: Path) -> None:
 def _factorize(x: FloatMatrix, nbits: int) -> None:
     """Code rows x (n, d) on the lattice, as CALDERA does."""
     factorize(x, "caldera", rank=0, nbits_Q=nbits)
+
+
+def _project(x: FloatMatrix) -> None:
+    """Project rows x (n, d) in integers, as LRAMM does."""
+    IntegerProjection(x)(x[:2])
 
 
 def _use_many(x: FloatMatrix) -> None:

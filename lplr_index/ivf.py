@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lplr_index import probing, training
-from lplr_index.arrays import ByteMatrix, FloatMatrix, IdArray, as_integer, as_number
+from lplr_index.arrays import ByteMatrix, FloatMatrix, IdArray, as_integer, as_number, joined
 from lplr_index.blocks import Form
 from lplr_index.coarse import MOST_LISTS, Coarse, number_bytes
 from lplr_index.errors import InputError, NotTrainedError
@@ -184,8 +184,7 @@ class IndexIVFLPLR(IndexLPLR):
         model, nprobe = self.model, self._probes(nprobe, params)
         mask = row_mask(filter, params, self.rows.ids)
         found = [probing.search(self.rows, model, xq, k, nprobe, mask, threads) for xq in self._query_batches(x)]
-        D = np.concatenate([self._distances(keys) for keys, _ in found])
-        return D, np.concatenate([ids for _, ids in found])
+        return joined([self._distances(keys) for keys, _ in found]), joined([ids for _, ids in found])
 
     def range_search(
         self,

@@ -108,7 +108,7 @@ class Model:
 
     def project(self, xq: FloatMatrix) -> FloatMatrix:
         """y = R q of each query: (nq, d) to (nq, m)."""
-        return xq if self._projection is None else self._projection(xq)
+        return xq if self.projection is None else self.projection(xq)
 
     def offsets(self, xq: FloatMatrix) -> npt.NDArray[np.float64]:
         """<q, mu> of each query, (nq,)."""
@@ -209,7 +209,8 @@ class Model:
         return bool(self.mu.any())
 
     @cached_property
-    def _projection(self) -> Product | None:
+    def projection(self) -> Product | None:
+        """The product with R^T; None where R is the identity."""
         return None if self.R is None else Product(self.R.T)
 
     @cached_property

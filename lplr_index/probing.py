@@ -7,24 +7,23 @@ how far their rows reach.
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 
 from lplr_index import kernels
-from lplr_index.arrays import FloatMatrix, IdArray
+from lplr_index.arrays import ByteMatrix, FloatMatrix, IdArray
 from lplr_index.listmodel import ListModel
 from lplr_index.lists import Lists, Run
 from lplr_index.scanning import (
-    Best,
     Filter,
     cut_queries,
     keys_of,
     no_filter,
     pack_filter,
-    prepare,
     where_of,
 )
 from lplr_index.threads import run
@@ -34,12 +33,26 @@ if TYPE_CHECKING:
 
 Mask = npt.NDArray[np.bool_]
 Ids = npt.NDArray[np.integer]
-Ready = tuple["Queries", IdArray, FloatMatrix]
-"""What ``ready`` gives."""
 Parts = list[tuple[Run, Filter, Ids]]
 """Runs, each with the filter and the ids of its rows as they lie."""
 
+_DIGITS = 2  # of deficits: for scans of few rows, of which many can matter
+_NO_COUNTS = np.empty(0, np.int64)
+_NO_STAGES = np.empty((0, 0, 256), np.float32)
 _NOTHING = np.empty(0, np.float32), np.empty(0, np.int64)
+
+
+class Asked(NamedTuple):
+    """Queries made ready, with the lists that they look at."""
+
+    room: ByteMatrix  # (bytes,), as ``carve`` of kernels/layout.py cuts it
+    shape: tuple[int, ...]  # what ``Shape`` there holds
+
+    @property
+    def parts(self) -> tuple[Queries, IdArray, FloatMatrix]:
+        """The queries, their lists (nq, nprobe), and the products with the centroids of these (nq, nprobe)."""
+        found: tuple[Queries, IdArray, FloatMatrix] = kernels.layout.carve(self.room, kernels.layout.Shape(*self.shape))
+        return found
 
 
 def search(
@@ -54,15 +67,21 @@ def search(
     found : ndarray of shape (nq, k), int64
         Ids, best first, ties by lowest id; -1 where there are fewer than k rows.
     """
-    parts, best = _parts(held, mask), Best.none(len(xq), k, few=True)
+    parts = _parts(held, mask)
+    keys, found = np.empty((len(xq), k), np.float32), np.empty((len(xq), k), np.int64)
+    if not parts:
+        keys.fill(-np.inf)
+        found.fill(-1)
+        return keys, found
 
-    def rank(part: slice) -> None:
-        asked = ready(model, xq[part], nprobe)
-        for one, allowed, ids in parts:
-            scan_run(one, model, asked, held.reach, allowed, ids, best.of(part), k)
+    def rank(some: slice) -> None:
+        asked, mine = ready(model, xq[some], nprobe), (keys[some], found[some])
+        for number, (one, allowed, ids) in enumerate(parts):
+            fresh, ranked = number == 0, number == len(parts) - 1
+            scan_run(one, model, asked, held.reach, allowed, ids, *mine, fresh=fresh, ranked=ranked)
 
-    run([partial(rank, part) for part in cut_queries(len(xq), threads)], threads)
-    return best.ranked(k)
+    run([partial(rank, some) for some in cut_queries(len(xq), threads)], threads)
+    return keys, found
 
 
 def range_search(
@@ -84,22 +103,32 @@ def range_search(
 
 
 def scan_run(
-    one: Run, model: ListModel, asked: Ready, reach: FloatMatrix, allowed: Filter, ids: Ids, best: Best, k: int
-) -> None:
-    """Offer the rows of a run that are allowed, by their ids as they lie (n,), to the k best of queries made ready."""
-    what = *where_of(model, model.codec.nibbles), *asked, looseness(model)
-    kernels.scan_lists_kernel()(one.blocks.reshape(-1), one.starts, *what, reach, allowed, ids, *best, k, -np.inf)
+    one: Run, model: ListModel, asked: Asked, reach: FloatMatrix, allowed: Filter, ids: Ids, keys: FloatMatrix,
+    found: IdArray, *, fresh: bool, ranked: bool,
+) -> None:  # fmt: skip
+    """Offer the rows of a run that are allowed, by their ids as they lie (n,), to the best of queries made ready.
+
+    These are heaps of keys and ids (nq, k), as ``kernels/topk.py`` keeps them; ``fresh``, nothing is in them yet, and
+    ``ranked``, they are left best first.
+    """
+    what, k = (*_fixed(model)[:4], *asked), keys.shape[1]
+    kernels.scan_lists_kernel()(
+        one.blocks.reshape(-1), one.starts, *what, reach, allowed, ids, keys, found, _NO_COUNTS, k, -np.inf,
+        int(fresh), int(ranked),
+    )  # fmt: skip
 
 
 def range_of_run(
-    one: Run, model: ListModel, asked: Ready, reach: FloatMatrix, allowed: Filter, ids: Ids, radius: float
+    one: Run, model: ListModel, asked: Asked, reach: FloatMatrix, allowed: Filter, ids: Ids, radius: float
 ) -> tuple[npt.NDArray[np.float32], IdArray]:
     """The keys (n,) and ids (n,) of those rows of a run whose key is above ``radius``, for one query made ready."""
-    what = *where_of(model, model.codec.nibbles), *asked, looseness(model)
-    room = int(np.diff(one.starts)[asked[1][0]].sum())
-    found = Best(np.empty((1, room), np.float32), np.empty((1, room), np.int64), np.zeros(1, np.int64))
-    kernels.scan_lists_kernel()(one.blocks.reshape(-1), one.starts, *what, reach, allowed, ids, *found, 1, radius)
-    return found.keys[0, : found.counts[0]], found.found[0, : found.counts[0]]
+    room = int(np.diff(one.starts)[asked.parts[1][0]].sum())
+    keys, found, counts = np.empty((1, room), np.float32), np.empty((1, room), np.int64), np.zeros(1, np.int64)
+    kernels.scan_lists_kernel()(
+        one.blocks.reshape(-1), one.starts, *_fixed(model)[:4], *asked, reach, allowed, ids, keys, found, counts, 1,
+        radius, 0, 0,
+    )  # fmt: skip
+    return keys[0, : counts[0]], found[0, : counts[0]]
 
 
 def _parts(held: Lists, mask: Mask | None, *, by_number: bool = False) -> Parts:
@@ -112,12 +141,49 @@ def _parts(held: Lists, mask: Mask | None, *, by_number: bool = False) -> Parts:
     return parts
 
 
-def ready(model: ListModel, xq: FloatMatrix, nprobe: int) -> Ready:
-    """Queries xq (nq, d) for the scan, their lists (nq, nprobe), and the products with the centroids."""
-    return prepare(model, xq, digits=2), *model.coarse.probe(xq, nprobe)
+def ready(model: ListModel, xq: FloatMatrix, nprobe: int) -> Asked:
+    """Queries xq (nq, d) for the scan: projected, with tables, and the lists that they look at."""
+    fixed = _fixed(model)
+    shape = (len(xq), *fixed.shape, nprobe)
+    room, stages = np.empty(_bytes_of(shape), np.uint8), _NO_STAGES
+    if model.codec.stages:  # which is rare: centroids of lists leave little for others
+        stages = model.codec.centroid_products(model.project(xq))
+    kernels.ask_kernel()(xq, stages, *fixed.to_ask, model.coarse.candidates(nprobe), room, shape)
+    return Asked(room, shape)
 
 
-def looseness(model: ListModel) -> float:
-    """What float32 rounding of a bound may lose of a product with a centroid, relative to it."""
-    keys = keys_of(model)
-    return float(2 * kernels.tables.ROUNDING * (2.0 if keys.norms else 1.0) * max(keys.gain, 1.0))
+class _Fixed(NamedTuple):
+    """What kernels have to know of a model, found once, as plain tuples."""
+
+    layout: tuple[Any, ...]
+    levels: tuple[Any, ...]
+    segments: tuple[Any, ...]
+    loose: float  # what float32 rounding of a bound may lose of a product with a centroid, relative to it
+    to_ask: tuple[Any, ...]  # a ``Product.form``, ``Parts``, ``Keys``, ``Coarse``
+    shape: tuple[int, ...]  # the middle of a ``Shape``
+
+
+_known: WeakKeyDictionary[ListModel, _Fixed] = WeakKeyDictionary()
+
+
+def _fixed(model: ListModel) -> _Fixed:
+    found = _known.get(model)
+    if found is None:
+        keys, codec, coarse = keys_of(model), model.codec, model.coarse
+        projection = None if model.projection is None else model.projection.form
+        layout, levels, segments = map(tuple, where_of(model, codec.nibbles))
+        found = _known[model] = _Fixed(
+            layout,
+            levels,
+            segments,
+            loose=float(2 * kernels.tables.ROUNDING * (2.0 if keys.norms else 1.0) * max(keys.gain, 1.0)),
+            to_ask=(projection, *map(tuple, (codec.parts, keys, coarse.forms[coarse.metric]))),
+            shape=(_DIGITS, codec.nibbles, codec.stages, len(codec.parts.split)),
+        )
+    return found
+
+
+@lru_cache
+def _bytes_of(shape: tuple[int, ...]) -> int:
+    """How large a room has to be."""
+    return int(kernels.layout.ends(kernels.layout.Shape(*shape))[-1]) + kernels.layout.LINE

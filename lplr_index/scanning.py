@@ -37,7 +37,6 @@ _AHEAD = 4096  # bytes: the hardware prefetcher stops at page ends, and takes 2.
 _RANGE_ROOM = 1 << 12  # results of a range search before its buffer grows
 _known: WeakKeyDictionary[Model, dict[int, Where]] = WeakKeyDictionary()
 _keys: WeakKeyDictionary[Model, Keys] = WeakKeyDictionary()
-NOBODY = np.iinfo(np.int64).max  # the id of no row, behind every other
 
 
 def no_filter() -> Filter:
@@ -106,17 +105,14 @@ def keys_of(model: Model) -> Keys:
     return _keys[model]
 
 
-def prepare(model: Model, xq: FloatMatrix, digits: int = 1) -> Queries:
-    """Tables of queries xq (nq, d) for the scan: project, then let the codec's parts tell what its bits are worth.
-
-    Deficits of two digits are for scans of few rows, of which many can matter.
-    """
+def prepare(model: Model, xq: FloatMatrix) -> Queries:
+    """Tables of queries xq (nq, d) for the scan: project, then let the codec's parts tell what its bits are worth."""
     codec, nq = model.codec, len(xq)
     y = model.project(xq)
-    stages, bytes_of_tables = codec.centroid_products(y), aligned((digits * nq, codec.nibbles * 16))
+    stages = codec.centroid_products(y)
     queries = kernels.layout.Queries(
-        deficits=bytes_of_tables[:nq],
-        seconds=bytes_of_tables[nq:] if digits == 2 else np.empty((nq, 0), np.uint8),
+        deficits=aligned((nq, codec.nibbles * 16)),
+        seconds=np.empty((nq, 0), np.uint8),
         stage_deficits=np.empty(stages.shape, np.uint8),
         stage_doublings=np.empty(nq, np.int64),
         limits=np.empty((nq, 32), np.uint8),
@@ -165,10 +161,14 @@ class Best(NamedTuple):
     counts: IdArray
 
     @classmethod
-    def none(cls, nq: int, k: int, *, few: bool = False) -> Best:
-        """Nothing but k entries that are worse than any row; a heap for any k where ``few`` rows will be offered."""
-        shape = (nq, k if few or k <= kernels.topk.HEAP_MOST else 2 * k)
-        return cls(np.full(shape, -np.inf, np.float32), np.full(shape, NOBODY), np.full(nq, k))
+    def none(cls, nq: int, k: int) -> Best:
+        """Nothing but k entries that are worse than any row."""
+        shape = (nq, k if k <= kernels.topk.HEAP_MOST else 2 * k)
+        best = cls(np.empty(shape, np.float32), np.empty(shape, np.int64), np.empty(nq, np.int64))
+        best.keys.fill(-np.inf)
+        best.found.fill(kernels.topk.NOBODY)
+        best.counts.fill(k)
+        return best
 
     def of(self, part: slice) -> Best:
         """Those of some queries."""
@@ -178,7 +178,6 @@ class Best(NamedTuple):
         """Keys and ids (nq, k), best first, -inf and -1 where there are fewer."""
         keys, found = np.empty((len(self.keys), k), np.float32), np.empty((len(self.keys), k), np.int64)
         kernels.topk.rank(self.keys, self.found, self.counts, k, keys, found)
-        found[found == NOBODY] = -1
         return keys, found
 
 

@@ -11,7 +11,7 @@ from lplr_index import kernels, probing
 from lplr_index.kernels import lists as module
 from lplr_index.kernels import vectors
 from lplr_index.metric import METRICS
-from lplr_index.scanning import Best, levels, no_filter, where_of
+from lplr_index.scanning import levels, no_filter, where_of
 
 
 @pytest.mark.parametrize("level", kernels.host_levels())
@@ -20,19 +20,19 @@ def test_the_scan_of_lists(metric, level):
     index, k = in_lists(metric, 331), 9
     model, (run,) = index.model, index.rows.runs
     xq = queries() / np.linalg.norm(queries(), axis=1, keepdims=True)
-    ready, lists, products = probing.ready(model, xq, 5)
-    best, where = Best.none(len(xq), k), where_of(model, model.codec.nibbles)
+    asked = probing.ready(model, xq, 5)
+    ready, lists, products = asked.parts
+    where = where_of(model, model.codec.nibbles)
+    keys, found = np.empty((len(xq), k), np.float32), np.empty((len(xq), k), np.int64)
     base, bound, slack = ready.base.copy(), ready.affine[:, 1].copy(), ready.slack.copy()
-    arguments = lists, products, probing.looseness(model), index.rows.reach, no_filter(), run.rows
+    what = run.blocks.reshape(-1), run.starts, *map(tuple, where), 1e-5, *asked, index.rows.reach, no_filter(), run.rows
 
-    module.make_scan_lists(getattr(vectors, level.upper()))(
-        run.blocks.reshape(-1), run.starts, *where, ready, *arguments, *best, k, -np.inf
-    )
+    scan = module.make_scan_lists(getattr(vectors, level.upper()))
+    scan(*what, keys, found, np.empty(0, np.int64), k, -np.inf, 1, 1)
 
     np.testing.assert_array_equal(ready.base, base)
     np.testing.assert_array_equal(ready.affine[:, 1], bound)
     np.testing.assert_array_equal(ready.slack, slack)
-    keys, found = best.ranked(k)
     codes, where_rows = naive.rows_of(index), naive.lists_of(index)
     for q in range(len(xq)):
         scored = {}

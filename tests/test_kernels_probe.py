@@ -9,6 +9,7 @@ import naive
 from lplr_index import kernels
 from lplr_index.coarse import Coarse
 from lplr_index.metric import METRICS
+from lplr_index.products import Product
 from lplr_index.projection import round_to_bytes
 
 NLIST, D, M = 90, 23, 5
@@ -24,11 +25,7 @@ def coarse(rng):
 def probed(coarse, x, nprobe, candidates, products=None):
     lists = np.full((len(x), nprobe), -1)
     found = np.full((len(x), nprobe), np.nan, np.float32) if products is None else products
-    short, short_weights = coarse._short
-    kernels.probe_kernel()(
-        x, coarse._turn.form, short, short_weights[coarse.metric], coarse._product.form, coarse._weights[coarse.metric],
-        coarse.centroids, candidates, lists, found,
-    )  # fmt: skip
+    kernels.probe_kernel()(x, coarse.forms[coarse.metric], candidates, lists, found)
     return lists, found
 
 
@@ -48,8 +45,9 @@ def test_of_all_candidates_the_nearest_are_found(rng, coarse, metric, candidates
 @pytest.mark.parametrize("metric", METRICS)
 def test_candidates_are_those_of_the_largest_rounded_products(rng, coarse, metric):
     x, one = rng.standard_normal((40, D)).astype(np.float32), coarse(metric)
-    turned = one._turn(one.centroids)
-    (codes, steps), (asked, asked_steps) = round_to_bytes(turned), round_to_bytes(one._turn(x))
+    turn = Product(one.basis)
+    turned = turn(one.centroids)
+    (codes, steps), (asked, asked_steps) = round_to_bytes(turned), round_to_bytes(turn(x))
     products = (asked.astype(float) * asked_steps) @ (codes.astype(float) * steps).T
     squares = np.square(turned.astype(float)).sum(axis=1)
     values = {"cosine": products / np.sqrt(squares), "ip": products, "l2": products - squares / 2}[metric]

@@ -137,6 +137,23 @@ def test_steps_are_as_fine_as_usual_sums_allow(rng, nibbles, shifts, spread):
     assert np.max(sums) > 200
 
 
+@pytest.mark.parametrize("spread", [0.0, 1.0])
+@pytest.mark.parametrize(("nibbles", "shifts"), SHIFTS)
+def test_no_sum_stops_at_a_byte_with_a_second_digit(rng, nibbles, shifts, spread):
+    weight = np.exp(-spread * np.arange(nibbles) / nibbles)[:, None]
+    upper = (weight * rng.standard_normal((nibbles, 16))).astype(np.float32)
+
+    _, deficits, *_ = of_tables(rng, upper, random_stages(rng, 0, 0.1), shifts, digits=2)
+
+    largest = deficits[0].max(axis=1).astype(int)
+    sums = [
+        largest[first + parity : first + layout.GROUP : 2].sum()
+        for first in range(0, nibbles, layout.GROUP)
+        for parity in (0, 1)
+    ]
+    assert 200 < max(sums) <= 255
+
+
 @pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e12, 1e30])
 def test_tables_of_any_size(rng, scale):
     upper = (scale * rng.standard_normal((8, 16))).astype(np.float32)
@@ -158,17 +175,16 @@ def test_a_query_of_zeros_has_bounds_of_zero(rng):
     assert np.concatenate(scalars).tolist() == [0.0, 0.0, 0.0]
 
 
-@pytest.mark.parametrize("digits", [1, 2])
 @pytest.mark.parametrize("metric", METRICS)
-def test_queries_are_made_ready(metric, digits):
+def test_queries_are_made_ready(metric):
     model, xq = in_lists(metric, 50).model, queries()
 
-    ready = scanning.prepare(model, xq, digits)
+    ready = scanning.prepare(model, xq)
 
     factor, y = 2.0 if model.norm.bits else 1.0, model.project(xq)
     tables, wide = model.codec.query_tables(y), xq.astype(float)
     np.testing.assert_array_equal(ready.deficits, tables.deficits)
-    assert ready.seconds.shape == (len(xq), (digits - 1) * 16 * model.codec.nibbles)
+    assert ready.seconds.shape == (len(xq), 0)
     np.testing.assert_array_equal(ready.exact, tables.exact.reshape(len(xq), -1))
     np.testing.assert_array_equal(ready.split, tables.split)
     np.testing.assert_allclose(ready.base, wide @ model.mu, atol=1e-6)

@@ -39,7 +39,8 @@ def twin(keys, ids, k):
     rows = [
         naive.best(np.append(a, [-np.inf] * k), np.append(b, [NOBODY] * k), k) for a, b in zip(keys, ids, strict=True)
     ]
-    return np.array([row[0] for row in rows], np.float32), np.array([row[1] for row in rows])
+    found = np.array([row[1] for row in rows])
+    return np.array([row[0] for row in rows], np.float32), np.where(found == NOBODY, -1, found)
 
 
 def assert_same(results, expected):
@@ -93,6 +94,24 @@ def test_minus_infinity_is_a_key_like_others():
     assert ranked(offered(stream, 2, 2), 2)[1].tolist() == [[3, 5]]
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(0, 600), st.integers(1, 70), st.sampled_from([2, 20, 10**6]))
+def test_the_best_of_a_few_by_counting(seed, n, k, distinct):
+    """Also of more than are counted, of fewer than are wanted, and of equal ones, the last that fits among them."""
+    rng = np.random.default_rng(seed)
+    keys, ids = rng.integers(0, distinct, n).astype(np.float32), rng.permutation(n)
+    room = np.full(topk.room_of(n), 9e9, np.float32)
+    room[:n] = keys
+    best = np.empty(k, np.float32), np.empty(k, np.int64)
+
+    topk.sort_best(room, ids.copy(), n, *best)
+
+    expected = naive.best(np.append(keys, [-np.inf] * k), np.append(ids, [NOBODY] * k), k)
+    assert_same(best, expected)
+    if n:
+        room[:n], k = keys, min(k, n)
+        assert topk.kth_largest(room, n, k) == np.sort(keys)[-k]
+
+
 @given(st.integers(0, 2**32 - 1), st.integers(1, 200), st.integers(1, 40), st.integers(1, 60), st.booleans())
 def test_the_best_columns(seed, n, k, distinct, named):
     """More runs than are wanted, fewer, and runs that are not whole; of equal columns the lower one comes first."""
@@ -102,9 +121,9 @@ def test_the_best_columns(seed, n, k, distinct, named):
     scales, offsets = rng.integers(1, 3, n + 50).astype(np.float32), rng.integers(0, 4, n + 50).astype(np.float32)
     best = np.full((3, k), -7)
 
-    topk.best_of(scores, scales, offsets, columns, best)
+    topk.best_of(scores, np.array([1.0, 0.5, 2.0]), scales, offsets, columns, best)
 
     which = columns if named else np.tile(np.arange(n), (3, 1))
-    values = scores * scales[which] - offsets[which]
+    values = scores * [[1], [0.5], [2]] * scales[which] - offsets[which]
     for q in range(3):
         assert best[q].tolist() == which[q, np.lexsort((which[q], -values[q]))[:k]].tolist()

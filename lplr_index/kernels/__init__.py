@@ -67,9 +67,11 @@ def simd_level() -> str:
     InputError
         If the variable names an unknown instruction set or one that this CPU lacks.
     """
-    wanted = os.environ.get("LPLR_INDEX_SIMD") or host_levels()[-1]
-    if wanted not in host_levels():
-        raise InputError(f"expected LPLR_INDEX_SIMD to be one of {', '.join(host_levels())}, got {wanted!r}")
+    wanted, levels = os.environ.get("LPLR_INDEX_SIMD"), host_levels()
+    if not wanted:
+        return levels[-1]
+    if wanted not in levels:
+        raise InputError(f"expected LPLR_INDEX_SIMD to be one of {', '.join(levels)}, got {wanted!r}")
     return wanted
 
 
@@ -107,10 +109,18 @@ def scan_lists_kernel() -> Any:
 
 @cache
 def probe_kernel() -> Any:
-    """What finds the lists of a query (``probe.make_probe``)."""
+    """What finds the lists of rows (``probe.make_probe``)."""
     from lplr_index.kernels import probe
 
     return probe.make_probe()
+
+
+@cache
+def ask_kernel() -> Any:
+    """What makes queries ready for a scan of lists (``asking.make_ask``)."""
+    from lplr_index.kernels import asking
+
+    return asking.make_ask()
 
 
 def cache_folder() -> str:
@@ -143,4 +153,5 @@ _MADE = (
     finish_kernel,
     scan_lists_kernel,
     probe_kernel,
+    ask_kernel,
 )  # kernels that no file holds, because they are made for an instruction set

@@ -16,29 +16,42 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from lplr_index.kernels import bounds, layout, portable, scan, thresholds, topk, vectors
+from lplr_index.kernels import bounds, layout, portable, scan, thresholds, topk, vectors, waiting
 from lplr_index.kernels.bounds import block_bounds
-from lplr_index.kernels.layout import BLOCK, Layout, Levels, Queries, Segments, gain_at, norm_of, place
-from lplr_index.kernels.scan import least_bound, lowest_bit, raise_threshold, settle
-from lplr_index.kernels.topk import reached_by
+from lplr_index.kernels.layout import BLOCK, Layout, Levels, Queries, Segments, Shape, carve, place
+from lplr_index.kernels.scan import least_bound, lowest_bit, raise_threshold
+from lplr_index.kernels.topk import forget, name_nobody
+from lplr_index.kernels.waiting import Packed, Results, Waiting, make_room, rank, score, tighten
 
-MANY = 512  # rows that wait to be scored together,
-FIRST = 32  # or, until there are k best, so many times k at the end of a list
-_SOURCES = [Path(str(module.__file__)) for module in (bounds, layout, portable, scan, thresholds, topk, vectors)]
+MANY = 512  # rows that wait to be scored together, or four times k
+NEW = 16  # rows that are worth looking at the waiting ones again for, where bounds tell how low a score can be;
+FIRST = 32  # else, so many times k are worth scoring the best for a first threshold
+_SOURCES = [
+    Path(str(module.__file__)) for module in (bounds, layout, portable, scan, thresholds, topk, vectors, waiting)
+]
 STAMP = int.from_bytes(hashlib.sha256(b"".join(file.read_bytes() for file in _SOURCES)).digest()[:7], "little")
 
 
 @njit(nogil=True)
-def _out_of_reach(product: float, length: float, far: float, norm: float, layout: Layout, queries: Queries, q: int,
-                  worst: float) -> Any:  # fmt: skip
-    """Whether no row within ``far`` of its centroid, of squared norm ``norm`` at least, scores ``worst`` or more.
+def _out_of_reach(product: float, reach: Any, layout: Layout, queries: Queries, q: int, worst: float) -> Any:
+    """Whether no row of a list scores ``worst`` or more, by how far from the centroid rows are, and by their norms.
 
-    By Cauchy and Schwarz, <q, x> <= <q, c> + |q| |x - c|; ``product`` is <q, c> and ``length`` |q|.
+    By Cauchy and Schwarz, <q, x> <= <q, c> + |q| |x - c|; ``product`` is <q, c>.
     """
+    length, far, norm = queries.length[q], np.float64(reach[0]), np.float64(reach[1])
     most = product + length * far
     if layout.norm_bits:
         most = min(2.0 * most - queries.norm[q] - norm, 0.0)
     return most + queries.slack[q] + 1e-5 * length * far + 1e-6 * abs(worst) < worst
+
+
+@njit(nogil=True)
+def _move(queries: Queries, q: int, best: float, slack: float) -> None:
+    """Set the bound of a row without deficits, and its slack.
+
+    In a function of its own: numba does not see that what ``carve`` gives is read elsewhere, and drops such writes.
+    """
+    queries.affine[q, 1], queries.slack[q] = best, slack
 
 
 @njit(nogil=True)
@@ -55,136 +68,79 @@ def _of_list(block: int, first: int, last: int, allowed: Any) -> Any:
     return np.uint32(live)
 
 
-@njit(nogil=True)
-def _bound_all(
-    held: Any, deficits: Any, products: Any, blocks: Any, layout: Layout, norms: Any, scale: Any, base: float,
-    bounds: Any,
-) -> None:  # fmt: skip
-    """The ``bounds`` (n,) of rows, as ``layout.bound_of`` has them, of lists whose products are added to ``base``.
-
-    Many at a time: numba counts references whenever an array is taken from a tuple or handed to a function.
-    """
-    factor, gains = 2.0 if layout.norm_bits else 1.0, np.zeros(16, np.float32)
-    for code in range(1, 16):
-        gains[code] = np.float32(layout.gain_least) + np.float32(code) * np.float32(layout.gain_step)
-    for i in range(held.shape[0]):
-        row, at = held[i] % BLOCK, held[i] // BLOCK * layout.block_bytes
-        bound = np.float32(deficits[i]) * scale + np.float32(base + factor * products[i])
-        if layout.gain_bits == 8:
-            bound *= np.float32(gain_at(blocks, at, row, layout)) * np.float32(layout.gain_step)
-        elif layout.gain_bits == 4:
-            spot = np.uint64(at + layout.gain_at + 2 * (row & 7) + ((row >> 3) & 1))
-            bound *= gains[np.uint64((blocks[spot] >> np.uint8(4 * (row >> 4))) & 15)]
-        if layout.norm_bits:
-            bound -= norm_of(blocks, at, row, layout, norms)
-        bounds[i] = bound
-
-
-@njit(nogil=True)
-def _choose(held: Any, products: Any, bounds: Any, least: Any, below: Any, rows: Any, more: Any) -> Any:
-    """Write those whose bounds are from ``least`` to ``below`` to ``rows`` and ``more``; returns how many they are."""
-    count = np.int64(0)
-    for i in range(held.shape[0]):
-        rows[count], more[count] = held[i], products[i]
-        count += np.int64(least <= bounds[i]) & np.int64(bounds[i] < below)
-    return count
-
-
-@njit(nogil=True)
-def _settle_all(
-    held: Any, deficits: Any, products: Any, blocks: Any, layout: Layout, levels: Levels, queries: Queries, q: int,
-    base: float, ids: Any, keys: Any, found: Any, counts: Any, k: int, radius: float,
-) -> None:  # fmt: skip
-    """Offer ``held`` (n,) rows of the blocks with such deficits (n,), of lists with such ``products`` (n,).
-
-    While there are no k best, and so no threshold, every row passes: those of the best bounds are scored first, and of
-    the others only those that reach the threshold which these make.
-    """
-    n, nothing, estimate = held.shape[0], np.empty(0, np.uint16), False
-    bounds, rows, more = np.empty(n, np.float32), np.empty(n, np.int64), np.empty(n)
-    _bound_all(held, deficits, products, blocks, layout, levels.norms, queries.affine[q, 0], base, bounds)
-    first = np.float32(np.inf)
-    if radius == -np.inf and keys[q, 0] == -np.inf:
-        first = reached_by(bounds, k, np.empty(n, np.float32), rows)
-        count = _choose(held, products, bounds, first, np.float32(np.inf), rows, more)
-        settle(rows[:count], nothing, more[:count], blocks, 0, layout, levels, queries, q, ids, keys, found, counts, k,
-               estimate, radius)  # fmt: skip
-    count = _choose(held, products, bounds, queries.affine[q, 2], first, rows, more)
-    settle(rows[:count], nothing, more[:count], blocks, 0, layout, levels, queries, q, ids, keys, found, counts, k,
-           estimate, radius)  # fmt: skip
-
-
 def make_scan_lists(simd: int) -> Any:
     """The scan for one instruction set; ``simd`` and the stamp reach numba's cache key through the closure."""
     stamp = STAMP
 
     @njit(nogil=True, cache=True)
     def scan_lists(
-        blocks: Any, starts: Any, layout: Layout, levels: Levels, segments: Segments, queries: Queries, lists: Any,
-        products: Any, loose: float, reach: Any, allowed: Any, ids: Any, keys: Any, found: Any, counts: Any, k: int,
-        radius: float,
+        blocks: Any, starts: Any, layout: Any, levels: Any, segments: Any, loose: float, room: Any, shape: Any,
+        reach: Any, allowed: Any, ids: Any, keys: Any, found: Any, counts: Any, k: int, radius: float, fresh: int,
+        ranked: int,
     ) -> None:  # fmt: skip
-        """Offer the rows of ``lists`` (nq, nprobe) int64 of each query to its k best (nq, room).
+        """Offer the rows of the lists of each query that was made ready in the ``room`` to its k best (nq, k).
 
         Rows ``starts[i]`` to ``starts[i + 1]`` of ``blocks`` (bytes,) uint8 are those of list i; the id of row r is
-        ``ids[r]``. ``products`` (nq, nprobe) float32 are those of the queries with the centroids, of which a bound may
-        lose the part ``loose`` to rounding. ``reach`` (nlist, 2) float32 says of each list how far a row is from the
-        centroid at most, and the least of the norms that are stored. ``allowed`` (blocks,) uint32 is the filter, or
-        empty. With a finite ``radius`` (one query only) rows whose key is above it are appended, for which there is
-        room.
+        ``ids[r]``. Of products with centroids a bound may lose the part ``loose`` to rounding. ``reach`` (nlist, 2)
+        float32 says of each list how far a row is from the centroid at most, and the least of the norms that are
+        stored. ``allowed`` (blocks,) uint32 is the filter, or empty. With a finite ``radius`` (one query only) rows
+        whose key is above it are appended, for which there is room, and ``counts`` (1,) says how many. Otherwise keys
+        and ids are a heap; if ``fresh``, nothing is in it yet, and if ``ranked``, they are left best first.
+
+        ``layout``, ``levels``, ``segments`` and ``shape`` hold what ``Layout``, ``Levels``, ``Segments`` and ``Shape``
+        do, as plain tuples: numba takes over such in half of the time.
         """
         _ = stamp
-        mask, sums = np.empty(1, np.uint32), np.empty(BLOCK, np.uint16)
-        held, more = np.empty(MANY + BLOCK, np.int64), np.empty(MANY + BLOCK)
-        deficits, no_tables = np.empty(MANY + BLOCK, np.uint16), np.empty(0, np.uint16)
-        factor, ranging = 2.0 if layout.norm_bits else 1.0, radius > -np.inf
+        layout, levels, segments = Layout(*layout), Levels(*levels), Segments(*segments)
+        packed, results = Packed(blocks, layout, levels, segments), Results(ids, keys, found, counts, k, radius)
+        queries, lists, products = carve(room, Shape(*shape))
+        factor, spanning, many = 2.0 if layout.norm_bits else 1.0, levels.places.shape[0] > 0, max(MANY, 4 * k)
+        mask, sums, no_tables = np.empty(1, np.uint32), np.empty(BLOCK, np.uint16), np.empty(0, np.uint16)
+        rows, more = np.empty(many + BLOCK, np.int64), np.empty(many + BLOCK)
+        deficits, bounds = np.empty(many + BLOCK, np.uint16), np.empty(many + BLOCK, np.float32)
         for q in range(lists.shape[0]):
-            bound, slack, holds = queries.affine[q, 1], queries.slack[q], 0
-            queries.slack[q] += loose * np.float64(np.abs(products[q]).max())
+            if fresh:
+                forget(keys[q], found[q])
+            base, slack = np.float64(queries.affine[q, 1]), queries.slack[q]
+            loosened = slack + loose * np.float64(np.abs(products[q]).max())
+            holds, known = 0, 0  # rows that wait, and of how many of them there are bounds
+            worst = radius if radius > -np.inf else np.float64(keys[q, 0])
             for p in range(lists.shape[1]):
-                which = lists[q, p]
-                first, last = starts[which], starts[which + 1]
-                if first == last:
+                first, last, product = starts[lists[q, p]], starts[lists[q, p] + 1], np.float64(products[q, p])
+                _move(queries, q, base + factor * product, loosened)
+                if first == last or _out_of_reach(product, reach[lists[q, p]], layout, queries, q, worst):
                     continue
-                product, worst = np.float64(products[q, p]), radius
-                if not ranging:
-                    worst = np.float64(keys[q, 0])
-                far, norm = np.float64(reach[which, 0]), np.float64(reach[which, 1])
-                if _out_of_reach(product, queries.length[q], far, norm, layout, queries, q, worst):
-                    continue
-                queries.affine[q, 1] = np.float32(np.float64(bound) + factor * product)
-                raise_threshold(layout, queries, q, least_bound(worst, queries, q) if worst > -np.inf else worst)
+                raise_threshold(layout, queries, q, least_bound(worst, queries, q))
                 for block in range(first // BLOCK, (last + BLOCK - 1) // BLOCK):
                     live = _of_list(block, first, last, allowed)
                     if live == 0:
                         continue
-                    some = block_bounds(
+                    left = np.uint32(live & block_bounds(
                         simd, 1, 2, blocks, block * layout.block_bytes, layout, levels, segments, queries, q,
                         no_tables, sums, mask,
-                    )  # fmt: skip
-                    left = np.uint32(some & live)
+                    ))  # fmt: skip
                     while left != 0:
                         row = lowest_bit(left)
                         left = np.uint32(left & (left - np.uint32(1)))
-                        held[holds], deficits[holds], more[holds] = block * BLOCK + row, sums[place(row)], product
+                        rows[holds], deficits[holds], more[holds] = block * BLOCK + row, sums[place(row)], product
                         holds += 1
-                    if holds >= MANY:
-                        _settle_all(
-                            held[:holds], deficits[:holds], more[:holds], blocks, layout, levels, queries, q,
-                            np.float64(bound), ids, keys, found, counts, k, radius,
-                        )  # fmt: skip
-                        holds = 0
-                if holds >= FIRST * k and not ranging and keys[q, 0] == -np.inf:
-                    _settle_all(
-                        held[:holds], deficits[:holds], more[:holds], blocks, layout, levels, queries, q,
-                        np.float64(bound), ids, keys, found, counts, k, radius,
-                    )  # fmt: skip
-                    holds = 0
-            if holds:
-                _settle_all(
-                    held[:holds], deficits[:holds], more[:holds], blocks, layout, levels, queries, q,
-                    np.float64(bound), ids, keys, found, counts, k, radius,
-                )  # fmt: skip
-            queries.affine[q, 1], queries.slack[q] = bound, slack
+                    if holds >= many:
+                        waiting = Waiting(rows, deficits, more, bounds)
+                        holds, worst = make_room(waiting, known, holds, packed, queries, q, base, results, worst)
+                        known = holds
+                        raise_threshold(layout, queries, q, least_bound(worst, queries, q))
+                enough = NEW if not spanning else FIRST * k if worst == -np.inf else many
+                if holds - known >= enough or p == lists.shape[1] - 1:
+                    waiting = Waiting(rows, deficits, more, bounds)
+                    holds, worst = tighten(waiting, known, holds, packed, queries, q, base, results, worst)
+                    known = holds
+            waiting = Waiting(rows, deficits, more, bounds)
+            if radius > -np.inf:
+                score(waiting, 0, holds, packed, queries, q, results)
+            else:
+                rank(waiting, holds, packed, queries, q, results, ranked)
+            _move(queries, q, base, slack)
+            if ranked:
+                name_nobody(found[q])
 
     return scan_lists

@@ -2,7 +2,7 @@
 
 ``bounds.block_bounds`` bounds the rows of a block for several queries. Only a row whose bound reaches the threshold is
 scored and offered to the k best (``topk.offer``), whose worst is the next threshold. Scores are exact, in float64
-(``_exact_keys``), so that what is returned is the exact ranking, whatever the instruction set or the rounding of the
+(``exact_keys``), so that what is returned is the exact ranking, whatever the instruction set or the rounding of the
 bounds; or, for a shortlist, estimates from the first columns alone, and ``finish`` scores its rows exactly.
 
 numba's cache does not see edits of the files that this one uses: ``STAMP`` takes them there.
@@ -53,7 +53,7 @@ def lowest_bit(typingctx: Any, mask: Any) -> Any:
 
 
 @njit(nogil=True)
-def _exact_keys(
+def exact_keys(
     rows: Any, blocks: Any, layout: Layout, places: Any, levels: Any, norms: Any, q: int, exact: Any, stages: Any,
     split: Any, base: Any, norm: Any, more: Any, keys: Any,
 ) -> None:  # fmt: skip
@@ -169,7 +169,7 @@ def settle(
     if estimate:
         _estimated_keys(rows, deficits, blocks, layout, levels.norms, q, queries.affine, keys)
     else:
-        _exact_keys(
+        exact_keys(
             rows, blocks, layout, levels.places, levels.split, levels.norms, q, queries.exact, queries.stages,
             queries.split, queries.base, queries.norm, more, keys,
         )  # fmt: skip

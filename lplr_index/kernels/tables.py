@@ -169,11 +169,11 @@ def _round(
 
 
 @njit(nogil=True)
-def _step(upper: Any, at: int, shifts: Any, measured: Any) -> float:
-    """The smallest step in which the usual deficits of ``upper[at:]`` do not stop at a byte; see ``_rounded``.
+def _step(upper: Any, at: int, shifts: Any, digits: int, measured: Any) -> float:
+    """The smallest step in which the deficits of ``upper[at:]`` do not stop at a byte; see ``_rounded``.
 
-    ``measured`` (nibbles + 6, 4) receives the largest entry of each nibble's table, the least, and the mean and the
-    variance of the deficits.
+    Of one digit, the usual ones, and of two, all of them. ``measured`` (nibbles + 6, 4) receives the largest entry of
+    each nibble's table, the least, and the mean and the variance of the deficits.
     """
     nibbles, step = measured.shape[0] - GROUP + 2, 0.0
     for c in range(nibbles):
@@ -184,6 +184,12 @@ def _step(upper: Any, at: int, shifts: Any, measured: Any) -> float:
         measured[c, 3] = reach * reach * max(np.float64(square) - np.float64(mean) * np.float64(mean), 0.0)
     for c in range(nibbles):
         if c % GROUP < 2:
+            if digits == 2:
+                most = 0.0
+                for other in range(c, c + GROUP, 2):
+                    most += measured[other, 0] - measured[other, 1]
+                step = max(step, most / (255 << shifts[c // GROUP]))
+                continue
             usual = measured[c, 2] + measured[c + 2, 2] + measured[c + 4, 2] + measured[c + 6, 2]
             variance = measured[c, 3] + measured[c + 2, 3] + measured[c + 4, 3] + measured[c + 6, 3]
             step = max(step, (usual + _SPREADS * np.sqrt(variance)) / (255 << shifts[c // GROUP]))
@@ -200,13 +206,14 @@ def _rounded(
     Entries add up to base - scale * (nibbles << shifts + stages << doublings) at most. The scan adds the bytes of
     columns c, c + 2, c + 4 and c + 6 of each eight before it widens them, and these sums stop at 255 as bytes do. The
     smaller the scale, the less is lost to rounding, and the more rows have sums that stop: it is the smallest for which
-    usual sums, up to ``_SPREADS`` standard deviations above their mean, do not. ``doublings`` says how much coarser the
+    usual sums, up to ``_SPREADS`` standard deviations above their mean, do not. With a second digit little is lost, and
+    no sum of bytes stops, so that bounds tell how low a score can be, too. ``doublings`` says how much coarser the
     steps of the stages are, so that they do not stop. The size is the sum of the largest magnitudes, which rounding
     errors are relative to.
     """
     nibbles, digits, count = deficits.shape[1] // WORDS, 1 + np.int64(seconds.shape[1] > 0), stages.shape[1]
     measured, best_stage = np.zeros((nibbles + GROUP - 2, 4)), np.empty(count)
-    scale = _step(upper, at, shifts, measured)
+    scale = _step(upper, at, shifts, digits, measured)
     base = size = reach = 0.0
     for c in range(nibbles):
         base += measured[c, 0]
@@ -288,8 +295,14 @@ def _make_ready(q: int, xq: Any, y: Any, parts: Parts, keys: Keys, queries: Any)
         queries.limits[q, code] = 255
 
 
-@njit(nogil=True, cache=True)
-def ready(xq: Any, y: Any, parts: Parts, keys: Keys, queries: Any) -> None:
-    """Fill ``queries`` for xq (nq, d) and y (nq, m), both float32."""
+@njit(nogil=True)
+def make_all_ready(xq: Any, y: Any, parts: Parts, keys: Keys, queries: Any) -> None:
+    """Fill ``queries``, of which ``stages`` are there, for xq (nq, d) and y (nq, m), both float32."""
     for q in range(xq.shape[0]):
         _make_ready(q, xq, y, parts, keys, queries)
+
+
+@njit(nogil=True, cache=True)
+def ready(xq: Any, y: Any, parts: Parts, keys: Keys, queries: Any) -> None:
+    """``make_all_ready`` by itself for xq (nq, d) and y (nq, m): for scans of all rows."""
+    make_all_ready(xq, y, parts, keys, queries)

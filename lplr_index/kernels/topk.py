@@ -1,5 +1,8 @@
 """The k best of a stream: a heap for small k, a reservoir for large; both have the worst of the k best in front.
 
+The k best of a few entries that are all there are found by counting, for each, how many are better: that is quadratic,
+but vectors count sixteen at a time and no branch has to be guessed.
+
 Entries are (key, id), the larger key first and at equal keys the lower id. Room for k entries makes a heap, more a
 reservoir: entries gather behind the k best until the room is full, and then the k best of all are found. So an entry
 costs a comparison with the one in front, and one that passes it is written down, which pays when many pass.
@@ -12,10 +15,15 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
+LANES = 16  # keys that are compared at once
+COUNTED = 512  # entries up to which counting is fastest
 SOME = 32  # columns that are turned away at once
 _NUMBER = ir.IntType(32)
+_SOME_FLOATS = ir.VectorType(ir.FloatType(), LANES)
+NOBODY = np.iinfo(np.int64).max  # the id of no row, behind every other; -1 in what is ranked
 HEAP_MOST = 32  # beyond, moving entries in a heap costs more than finding the k best of 2 k now and then
 
 
@@ -127,6 +135,22 @@ def rank(keys: Any, ids: Any, counts: Any, k: int, best_keys: Any, best_ids: Any
     """Write the k best of each query's entries (nq, room) to (nq, k), best first; the entries lose their order."""
     for q in range(keys.shape[0]):
         _rank_one(keys[q], ids[q], counts[q], k, best_keys[q], best_ids[q])
+        name_nobody(best_ids[q])
+
+
+@njit(nogil=True)
+def name_nobody(ids: Any) -> None:
+    """Write -1 where there is no row."""
+    for i in range(ids.shape[0]):
+        if ids[i] == NOBODY:
+            ids[i] = -1
+
+
+@njit(nogil=True)
+def forget(keys: Any, ids: Any) -> None:
+    """Leave nothing in a heap but entries that are worse than any row."""
+    keys[:] = -np.inf
+    ids[:] = NOBODY
 
 
 @intrinsic
@@ -151,55 +175,135 @@ def _largest(typingctx: Any, values: Any, at: Any) -> Any:
     return types.float32(values, types.intp), generate
 
 
+@intrinsic
+def _above(typingctx: Any, values: Any, runs: Any, value: Any) -> Any:
+    """How many of ``values[: LANES * runs]``, float32, are above ``value``."""
+
+    def generate(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        lanes = ir.VectorType(_NUMBER, LANES)
+        start = context.make_array(signature.args[0])(context, b, args[0]).data
+        one = b.insert_element(ir.Constant(_SOME_FLOATS, ir.Undefined), args[2], ir.Constant(_NUMBER, 0))
+        limit = b.shuffle_vector(one, one, ir.Constant(lanes, [0] * LANES))
+        count = cgutils.alloca_once_value(b, ir.Constant(lanes, [0] * LANES))
+        with cgutils.for_range(b, args[1]) as loop:
+            at = b.gep(start, [b.mul(loop.index, ir.Constant(loop.index.type, LANES))])
+            some = b.load(b.bitcast(at, _SOME_FLOATS.as_pointer()))
+            some.align = 4
+            b.store(b.sub(b.load(count), b.sext(b.fcmp_ordered(">", some, limit), lanes)), count)
+        total, left = b.load(count), LANES
+        while left > 1:
+            left //= 2
+            low, high = (
+                b.shuffle_vector(
+                    total, total, ir.Constant(ir.VectorType(_NUMBER, left), list(range(first, first + left)))
+                )
+                for first in (0, left)
+            )
+            total = b.add(low, high)
+        return b.zext(b.extract_element(total, ir.Constant(_NUMBER, 0)), ir.IntType(64))
+
+    return types.int64(values, types.intp, types.float32), generate
+
+
 @njit(nogil=True)
-def reached_by(values: Any, k: int, most: Any, places: Any) -> Any:
+def room_of(n: int) -> int:
+    """How long an array of n keys has to be, so that vectors may pass over it."""
+    return (n + LANES - 1) // LANES * LANES
+
+
+@njit(nogil=True)
+def kth_largest(values: Any, n: int, k: int) -> Any:
+    """The k-th largest of the first n of ``values`` (room_of(n),) float32, the rest of which is overwritten."""
+    if n > COUNTED:
+        return np.partition(values[:n], n - k)[n - k]
+    values[n : room_of(n)] = -np.inf
+    found = np.float32(np.inf)
+    for i in range(n):
+        if values[i] < found and _above(values, room_of(n) // LANES, values[i]) < k:
+            found = values[i]
+    return found
+
+
+@njit(nogil=True)
+def sort_best(keys: Any, ids: Any, n: int, best_keys: Any, best_ids: Any) -> None:
+    """Write the best of the first n entries, best first, to (k,); -inf and ``NOBODY`` where there are fewer.
+
+    ``keys`` (room_of(n),) float32 and ``ids`` (n,) are overwritten.
+    """
+    k, runs = best_keys.shape[0], room_of(n) // LANES
+    forget(best_keys, best_ids)
+    if n > COUNTED:
+        most = min(n, k)
+        _rank_one(keys, ids, n, most, best_keys[:most], best_ids[:most])
+        return
+    keys[n : room_of(n)] = -np.inf
+    equal = False
+    for i in range(n):
+        place = _above(keys, runs, keys[i])
+        if place < k:
+            equal |= best_ids[place] != NOBODY
+            best_keys[place], best_ids[place] = keys[i], ids[i]
+    if equal:
+        _sort_equal(keys, ids, n, best_keys, best_ids)
+
+
+@njit(nogil=True)
+def _sort_equal(keys: Any, ids: Any, n: int, best_keys: Any, best_ids: Any) -> None:
+    """``sort_best`` where keys are equal: the lower id is first."""
+    for i in range(n):
+        place = np.int64(0)
+        for j in range(n):
+            first = ids[j] < ids[i] or (ids[j] == ids[i] and j < i)
+            place += np.int64(keys[j] > keys[i] or (keys[j] == keys[i] and first))
+        if place < best_keys.shape[0]:
+            best_keys[place], best_ids[place] = keys[i], ids[i]
+
+
+@njit(nogil=True)
+def reached_by(values: Any, k: int, most: Any) -> Any:
     """A number that k of ``values`` (n,) reach, and few others: the k-th of the largest of each of 4 k groups.
 
-    Minus infinity where there are not so many of them.
-
-    ``most`` and ``places`` (n,) are overwritten.
+    Minus infinity where there are not so many of them. ``most`` (room_of(n),) is overwritten.
     """
     n, groups = values.shape[0], 4 * k
     if groups > n:
         return np.float32(-np.inf)
     for j in range(groups):
-        most[j], places[j] = values[j], j
+        most[j] = values[j]
     for start in range(groups, n - groups + 1, groups):
         for j in range(groups):
             value = values[start + j]
             most[j] = max(most[j], value)
-    keep(most, places, groups, k)
-    return most[0]
+    return kth_largest(most, groups, k)
 
 
 @njit(nogil=True)
-def best_of(scores: Any, scales: Any, offsets: Any, columns: Any, best: Any) -> None:
+def best_of(scores: Any, steps: Any, scales: Any, offsets: Any, columns: Any, best: Any) -> None:
     """Write to ``best`` (nq, k) int64 the columns of largest ``scores * scales - offsets``, the largest first.
 
     Score i (nq, n) of query q is of column ``columns[q, i]`` int64, or i where there are none; ``scales`` and
-    ``offsets`` (all columns,) are float32. Of equal ones the lower column comes first.
+    ``offsets`` (all columns,) are float32. Scores are in ``steps`` (nq,) float64. Of equal ones the lower column comes
+    first.
     """
     k, n, named = best.shape[1], scores.shape[1], columns.shape[1] > 0
     some = (n + SOME - 1) // SOME
-    values, keys, ids = np.empty(some * SOME, np.float32), np.empty(n + 1, np.float32), np.empty(n + 1, np.int64)
-    values[n:] = -np.inf
-    most, ordered = np.empty(some, np.float32), np.empty(k, np.float32)
+    keys, ids = np.empty(room_of(n + 1), np.float32), np.empty(n + 1, np.int64)
+    values = np.full(some * SOME, np.float32(-np.inf))
+    most, ordered = np.empty(room_of(some), np.float32), np.empty(k, np.float32)
     for q in range(scores.shape[0]):
-        mine = scores[q]
+        mine, step = scores[q], np.float32(steps[q])
         if named:
             for i in range(n):
                 column = columns[q, i]
-                values[i] = mine[i] * scales[column] - offsets[column]
+                values[i] = np.float32(mine[i]) * step * scales[column] - offsets[column]
         else:
             for i in range(n):
-                values[i] = mine[i] * scales[i] - offsets[i]
+                values[i] = np.float32(mine[i]) * step * scales[i] - offsets[i]
         for s in range(some):
             most[s] = _largest(values, s * SOME)
         worst, count = np.float32(-np.inf), np.int64(0)
         if some >= k:  # the k-th of the largest of each run, which k values reach
-            keys[:some], ids[:some] = most, np.arange(some)
-            keep(keys, ids, some, k)
-            worst = keys[0]
+            worst = kth_largest(most, some, k)
         for s in range(some):
             if most[s] >= worst:
                 for i in range(s * SOME, min(s * SOME + SOME, n)):
@@ -208,4 +312,4 @@ def best_of(scores: Any, scales: Any, offsets: Any, columns: Any, best: Any) -> 
         if named:
             for i in range(count):
                 ids[i] = columns[q, ids[i]]
-        _rank_one(keys, ids, count, k, ordered, best[q])
+        sort_best(keys, ids, count, ordered, best[q])

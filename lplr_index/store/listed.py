@@ -7,13 +7,13 @@ found: both stay in the file, so that opening it costs what lists do, and nothin
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lplr_index import probing
+from lplr_index import kernels, probing
 from lplr_index.arrays import ByteMatrix, FloatMatrix, IdArray
 from lplr_index.coarse import list_bytes, list_numbers
 from lplr_index.container import Parts
@@ -22,7 +22,7 @@ from lplr_index.ivf import append_rows
 from lplr_index.listmodel import ListModel
 from lplr_index.lists import MOST_ROWS, Lists, Run
 from lplr_index.model import Model
-from lplr_index.scanning import Best, Filter, cut_queries, some_queries
+from lplr_index.scanning import Filter, cut_queries
 from lplr_index.settings import Settings
 from lplr_index.store.arrangement import (
     NOWHERE,
@@ -284,37 +284,42 @@ class _AskedLists(Asked[ListedRows]):
     """Queries in tasks, each with its lists and tables."""
 
     def __init__(self, model: ListModel, xq: FloatMatrix, nprobe: int, threads: int) -> None:
-        self._model, self._nq = model, len(xq)
-        cuts = cut_queries(len(xq), threads)
-        ready = run([partial(probing.ready, model, xq[part], nprobe) for part in cuts], threads)
-        self._tasks = list(zip(cuts, ready, strict=True))
+        self._model, self._xq, self._nprobe, self._threads = model, xq, nprobe, threads
 
     def best(
         self, rows: ListedRows, numbers: Numbers, k: int, allowed: Filter, threads: int, worst: npt.NDArray[np.float32]
     ) -> tuple[FloatMatrix, IdArray]:
-        best = Best.none(self._nq, k, few=True)
         # As if there were k rows already, behind any that can matter: lists and rows that cannot are passed over.
-        best.keys[:] = np.nextafter(worst, np.float32(-np.inf))[:, None]
+        keys = np.repeat(np.nextafter(worst, np.float32(-np.inf))[:, None], k, axis=1)
+        found = np.full(keys.shape, kernels.topk.NOBODY)
 
-        def rank(part: slice, asked: probing.Ready) -> None:
-            probing.scan_run(rows.run, self._model, asked, rows.reach, allowed, rows.ids, best.of(part), k)
+        def rank(part: slice, asked: probing.Asked) -> None:
+            what = rows.run, self._model, asked, rows.reach, allowed, rows.ids
+            probing.scan_run(*what, keys[part], found[part], fresh=False, ranked=True)
 
         run([partial(rank, *task) for task in self._tasks], threads)
-        keys, found = best.ranked(k)
         keys[found < 0] = -np.inf
         return keys, found if rows.tells_numbers else numbered(numbers, rows.checked(found))
 
     def above(self, rows: ListedRows, numbers: Numbers, radius: float, allowed: Filter, threads: int) -> list[Scored]:
-        def find(asked: probing.Ready) -> Scored:
+        def find(asked: probing.Asked) -> Scored:
             how = rows.reach, allowed, rows.ids, radius
             keys, found = probing.range_of_run(rows.run, self._model, asked, *how)
             return keys, found if rows.tells_numbers else numbered(numbers, rows.checked(found))
 
-        return run([partial(find, each) for each in self._single()], threads)
+        return run([partial(find, each) for each in self._singles], threads)
 
-    def _single(self) -> Iterator[probing.Ready]:
+    @cached_property
+    def _tasks(self) -> list[tuple[slice, probing.Asked]]:
+        """Some queries at a time."""
+        cuts = cut_queries(len(self._xq), self._threads)
+        return list(zip(cuts, self._ready(cuts), strict=True))
+
+    @cached_property
+    def _singles(self) -> list[probing.Asked]:
         """Each query by itself."""
-        for part, (queries, lists, products) in self._tasks:
-            for q in range(part.stop - part.start):
-                one = slice(q, q + 1)
-                yield some_queries(queries, one), lists[one], products[one]
+        return self._ready([slice(q, q + 1) for q in range(len(self._xq))])
+
+    def _ready(self, cuts: list[slice]) -> list[probing.Asked]:
+        model, nprobe = self._model, self._nprobe
+        return run([partial(probing.ready, model, self._xq[part], nprobe) for part in cuts], self._threads)
