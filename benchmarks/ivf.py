@@ -34,6 +34,8 @@ from lplr_index.arrays import FloatMatrix, IdArray
 from lplr_index.data import newsgroups
 from lplr_index.evaluation.machine import describe_machine
 from lplr_index.kernels import simd_level
+from lplr_index.kernels.linear import some_products
+from lplr_index.kernels.topk import room_of, sort_best
 
 CHUNK = 50_000
 KNOWN = 10  # exact neighbours of a query
@@ -177,22 +179,18 @@ def _lend(index: Any, coarse: Any) -> None:
 
 
 @njit(nogil=True)
-def _rerank(x: Any, xq: Any, candidates: Any, k: int, found: Any) -> None:
-    """Write the k of the candidates (nq, depth) with the largest products with queries to ``found`` (nq, k)."""
-    keys, sums = np.empty(candidates.shape[1], np.float32), np.empty(16, np.float32)
-    for q in range(candidates.shape[0]):
-        for i in range(candidates.shape[1]):
-            row = candidates[q, i]
-            sums[:] = 0
-            keys[i] = -np.inf
+def _rerank(x: Any, xq: Any, candidates: Any, found: Any) -> None:
+    """Write the best of the candidates (nq, depth), by their products with queries, to ``found`` (nq, k)."""
+    products = np.empty((len(xq), room_of(candidates.shape[1])), np.float32)
+    numbers, best = np.empty(candidates.shape[1], np.int64), np.empty(found.shape[1], np.float32)
+    for q in range(len(xq)):
+        there = 0
+        for row in candidates[q]:
             if row >= 0:
-                for start in range(0, x.shape[1], 16):
-                    for j in range(16):
-                        sums[j] += xq[q, start + j] * x[row, start + j]
-                keys[i] = sums.sum()
-        order = np.argsort(-keys)
-        for i in range(k):
-            found[q, i] = candidates[q, order[i]]
+                numbers[there] = row
+                there += 1
+        some_products(xq[q : q + 1], x, numbers[:there].reshape((1, there)), products[q : q + 1])
+        sort_best(products[q], numbers, there, best, found[q])
 
 
 def searcher(system: System, index: Any, x: FloatMatrix, *, second_look: bool) -> Callable[..., IdArray]:
@@ -207,7 +205,7 @@ def searcher(system: System, index: Any, x: FloatMatrix, *, second_look: bool) -
         if not second_look:
             return candidates[:, :KNOWN]
         found = np.empty((len(xq), KNOWN), np.int64)
-        _rerank(x, xq, candidates, KNOWN, found)
+        _rerank(x, xq, candidates, found)
         return found
 
     return search

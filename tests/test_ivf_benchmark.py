@@ -58,7 +58,7 @@ def test_a_second_look_ranks_by_the_vectors(ivf, rng):
     candidates[0, 5:] = -1
     found = np.empty((3, 4), np.int64)
 
-    ivf._rerank(x, xq, candidates, 4, found)
+    ivf._rerank(x, xq, candidates, found)
 
     for q in range(3):
         there = candidates[q][candidates[q] >= 0]
