@@ -33,11 +33,12 @@ if TYPE_CHECKING:
 
 Mask = npt.NDArray[np.bool_]
 Ids = npt.NDArray[np.integer]
-Parts = list[tuple[Run, Filter, Ids]]
-"""Runs, each with the filter and the ids of its rows as they lie."""
+Parts = list[tuple[Run, Filter]]
+"""Runs, each with the filter of its rows as they lie."""
 
 _DIGITS = 2  # of deficits: for scans of few rows, of which many can matter
 _NO_COUNTS = np.empty(0, np.int64)
+NO_IDS = np.empty(0, np.int64)  # where rows go by their numbers
 _NO_STAGES = np.empty((0, 0, 256), np.float32)
 _NOTHING = np.empty(0, np.float32), np.empty(0, np.int64)
 
@@ -67,7 +68,7 @@ def search(
     found : ndarray of shape (nq, k), int64
         Ids, best first, ties by lowest id; -1 where there are fewer than k rows.
     """
-    parts = _parts(held, mask)
+    parts, own = _parts(held, mask), held.ids.stored
     keys, found = np.empty((len(xq), k), np.float32), np.empty((len(xq), k), np.int64)
     if not parts:
         keys.fill(-np.inf)
@@ -76,9 +77,9 @@ def search(
 
     def rank(some: slice) -> None:
         asked, mine = ready(model, xq[some], nprobe), (keys[some], found[some])
-        for number, (one, allowed, ids) in enumerate(parts):
-            fresh, ranked = number == 0, number == len(parts) - 1
-            scan_run(one, model, asked, held.reach, allowed, ids, *mine, fresh=fresh, ranked=ranked)
+        for number, (one, allowed) in enumerate(parts):
+            what, fresh, ranked = (held.reach, allowed, one.rows, own), number == 0, number == len(parts) - 1
+            scan_run(one, model, asked, *what, *mine, fresh=fresh, ranked=ranked)
 
     run([partial(rank, some) for some in cut_queries(len(xq), threads)], threads)
     return keys, found
@@ -88,13 +89,13 @@ def range_search(
     held: Lists, model: ListModel, xq: FloatMatrix, radius: float, nprobe: int, mask: Mask | None, threads: int
 ) -> list[tuple[npt.NDArray[np.float32], IdArray]]:
     """The keys (n,) and ids (n,) of all such rows whose key is above ``radius``, in row order, of each query."""
-    parts, ids = _parts(held, mask, by_number=True), held.ids.all()
+    parts, ids = _parts(held, mask), held.ids.all()
 
     def find(q: int) -> tuple[npt.NDArray[np.float32], IdArray]:
         asked = ready(model, xq[q : q + 1], nprobe)
         found = [_NOTHING]
-        for one, allowed, numbers in parts:
-            found.append(range_of_run(one, model, asked, held.reach, allowed, numbers, radius))
+        for one, allowed in parts:
+            found.append(range_of_run(one, model, asked, held.reach, allowed, one.rows, radius))
         keys, rows = (np.concatenate(each) for each in zip(*found, strict=True))
         order = np.argsort(rows)
         return keys[order], ids[rows[order]]
@@ -103,42 +104,38 @@ def range_search(
 
 
 def scan_run(
-    one: Run, model: ListModel, asked: Asked, reach: FloatMatrix, allowed: Filter, ids: Ids, keys: FloatMatrix,
-    found: IdArray, *, fresh: bool, ranked: bool,
+    one: Run, model: ListModel, asked: Asked, reach: FloatMatrix, allowed: Filter, numbers: Ids, ids: IdArray,
+    keys: FloatMatrix, found: IdArray, *, fresh: bool, ranked: bool,
 ) -> None:  # fmt: skip
-    """Offer the rows of a run that are allowed, by their ids as they lie (n,), to the best of queries made ready.
+    """Offer the rows of a run that are allowed to the best of queries made ready.
 
-    These are heaps of keys and ids (nq, k), as ``kernels/topk.py`` keeps them; ``fresh``, nothing is in them yet, and
-    ``ranked``, they are left best first.
+    They go by ``ids`` (rows,) of their ``numbers`` (n,) as they lie, or by these where there are no ids. The best are
+    heaps of keys and ids (nq, k), as ``kernels/topk.py`` keeps them; ``fresh``, nothing is in them yet, and ``ranked``,
+    they are left best first.
     """
     what, k = (*_fixed(model)[:4], *asked), keys.shape[1]
     kernels.scan_lists_kernel()(
-        one.blocks.reshape(-1), one.starts, *what, reach, allowed, ids, keys, found, _NO_COUNTS, k, -np.inf,
-        int(fresh), int(ranked),
+        one.blocks.reshape(-1), one.starts, *what, reach, allowed, numbers, ids, keys, found, _NO_COUNTS, k,
+        -np.inf, int(fresh), int(ranked),
     )  # fmt: skip
 
 
 def range_of_run(
-    one: Run, model: ListModel, asked: Asked, reach: FloatMatrix, allowed: Filter, ids: Ids, radius: float
+    one: Run, model: ListModel, asked: Asked, reach: FloatMatrix, allowed: Filter, numbers: Ids, radius: float
 ) -> tuple[npt.NDArray[np.float32], IdArray]:
-    """The keys (n,) and ids (n,) of those rows of a run whose key is above ``radius``, for one query made ready."""
+    """The keys (n,) and numbers (n,) of those rows of a run whose key is above ``radius``, for one query made ready."""
     room = int(np.diff(one.starts)[asked.parts[1][0]].sum())
     keys, found, counts = np.empty((1, room), np.float32), np.empty((1, room), np.int64), np.zeros(1, np.int64)
     kernels.scan_lists_kernel()(
-        one.blocks.reshape(-1), one.starts, *_fixed(model)[:4], *asked, reach, allowed, ids, keys, found, counts, 1,
-        radius, 0, 0,
+        one.blocks.reshape(-1), one.starts, *_fixed(model)[:4], *asked, reach, allowed, numbers, NO_IDS, keys, found,
+        counts, 1, radius, 0, 0,
     )  # fmt: skip
     return keys[0, : counts[0]], found[0, : counts[0]]
 
 
-def _parts(held: Lists, mask: Mask | None, *, by_number: bool = False) -> Parts:
-    """What is scanned; rows go by their ids, or by their numbers."""
-    own = held.ids.stored
-    parts: Parts = []
-    for one in held.runs:
-        allowed = no_filter() if mask is None else pack_filter(mask[one.rows])
-        parts.append((one, allowed, one.rows if by_number or not len(own) else own[one.rows]))
-    return parts
+def _parts(held: Lists, mask: Mask | None) -> Parts:
+    """What is scanned."""
+    return [(one, no_filter() if mask is None else pack_filter(mask[one.rows])) for one in held.runs]
 
 
 def ready(model: ListModel, xq: FloatMatrix, nprobe: int) -> Asked:

@@ -28,7 +28,7 @@ def test_the_scan_of_lists(metric, level):
     what = run.blocks.reshape(-1), run.starts, *map(tuple, where), 1e-5, *asked, index.rows.reach, no_filter(), run.rows
 
     scan = module.make_scan_lists(getattr(vectors, level.upper()))
-    scan(*what, keys, found, np.empty(0, np.int64), k, -np.inf, 1, 1)
+    scan(*what, np.empty(0, np.int64), keys, found, np.empty(0, np.int64), k, -np.inf, 1, 1)
 
     np.testing.assert_array_equal(ready.base, base)
     np.testing.assert_array_equal(ready.affine[:, 1], bound)

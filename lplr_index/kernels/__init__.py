@@ -7,6 +7,8 @@
     rows (n, d) ------- linear.multiply ---> Y (n, m) --- centroids.search, trellis.encode,
                                                           codes.encode, codes.weave ---> blocks ---> scan ---> k best
 
+    in lists:           queries (nq, d) --- asking.ask ---> Queries and their lists ---> lists.scan_lists ---> k best
+
 Each file is an island (numpy, numba, llvmlite and itself), because numba's cache does not notice edits elsewhere.
 Everything compiles on first use and is cached; nothing of numba is imported before that. A kernel file is imported as
 ``from lplr_index.kernels import scan``, which says in our words if numba has nowhere to keep what it compiles.

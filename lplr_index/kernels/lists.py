@@ -75,26 +75,32 @@ def make_scan_lists(simd: int) -> Any:
     @njit(nogil=True, cache=True)
     def scan_lists(
         blocks: Any, starts: Any, layout: Any, levels: Any, segments: Any, loose: float, room: Any, shape: Any,
-        reach: Any, allowed: Any, ids: Any, keys: Any, found: Any, counts: Any, k: int, radius: float, fresh: int,
-        ranked: int,
+        reach: Any, allowed: Any, numbers: Any, ids: Any, keys: Any, found: Any, counts: Any, k: int, radius: float,
+        fresh: int, ranked: int,
     ) -> None:  # fmt: skip
         """Offer the rows of the lists of each query that was made ready in the ``room`` to its k best (nq, k).
 
-        Rows ``starts[i]`` to ``starts[i + 1]`` of ``blocks`` (bytes,) uint8 are those of list i; the id of row r is
-        ``ids[r]``. Of products with centroids a bound may lose the part ``loose`` to rounding. ``reach`` (nlist, 2)
-        float32 says of each list how far a row is from the centroid at most, and the least of the norms that are
-        stored. ``allowed`` (blocks,) uint32 is the filter, or empty. With a finite ``radius`` (one query only) rows
-        whose key is above it are appended, for which there is room, and ``counts`` (1,) says how many. Otherwise keys
-        and ids are a heap; if ``fresh``, nothing is in it yet, and if ``ranked``, they are left best first.
+        Rows ``starts[i]`` to ``starts[i + 1]`` of ``blocks`` (bytes,) uint8 are those of list i; row r has the number
+        ``numbers[r]``, whose id is ``ids[numbers[r]]``, or the number where ``ids`` is empty. Of products with
+        centroids a bound may lose the part ``loose`` to rounding. ``reach`` (nlist, 2) float32 says of each list how
+        far a row is from the centroid at most, and the least of the norms that are stored. ``allowed`` (blocks,) uint32
+        is the filter, or empty. With a finite ``radius`` (one query only) rows whose key is above it are appended, for
+        which there is room, and ``counts`` (1,) says how many. Otherwise keys and ids are a heap; if ``fresh``, nothing
+        is in it yet, and if ``ranked``, they are left best first.
 
         ``layout``, ``levels``, ``segments`` and ``shape`` hold what ``Layout``, ``Levels``, ``Segments`` and ``Shape``
         do, as plain tuples: numba takes over such in half of the time.
         """
         _ = stamp
         layout, levels, segments = Layout(*layout), Levels(*levels), Segments(*segments)
-        packed, results = Packed(blocks, layout, levels, segments), Results(ids, keys, found, counts, k, radius)
+        packed = Packed(blocks, layout, levels, segments)
+        results = Results(numbers, ids, keys, found, counts, k, radius)
         queries, lists, products = carve(room, Shape(*shape))
-        factor, spanning, many = 2.0 if layout.norm_bits else 1.0, levels.places.shape[0] > 0, max(MANY, 4 * k)
+        factor, spanning, many = (
+            2.0 if layout.norm_bits else 1.0,
+            levels.places.shape[0] > 0,
+            max(MANY, min(4 * k, numbers.shape[0])),
+        )
         mask, sums, no_tables = np.empty(1, np.uint32), np.empty(BLOCK, np.uint16), np.empty(0, np.uint16)
         rows, more = np.empty(many + BLOCK, np.int64), np.empty(many + BLOCK)
         deficits, bounds = np.empty(many + BLOCK, np.uint16), np.empty(many + BLOCK, np.float32)

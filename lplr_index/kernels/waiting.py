@@ -14,8 +14,8 @@ import numpy as np
 from numba import njit
 
 from lplr_index.kernels.layout import BLOCK, MOST, Layout, Levels, Queries, Segments, gain_at, norm_of
-from lplr_index.kernels.scan import exact_keys, least_bound, settle
-from lplr_index.kernels.topk import NOBODY, kth_largest, reached_by, room_of, sort_best
+from lplr_index.kernels.scan import exact_keys, least_bound
+from lplr_index.kernels.topk import NOBODY, kth_largest, offer, reached_by, room_of, sort_best
 
 _ROUNDED_OFF = 0.0162  # of a step, that two digits lose: a 64th, and what float32 does
 
@@ -41,7 +41,8 @@ class Packed(NamedTuple):
 class Results(NamedTuple):
     """What is found, in a heap of k keys, or, with a finite ``radius``, all above it."""
 
-    ids: Any  # (rows of the run,) integer: what a row is called
+    numbers: Any  # (rows of the run,) integer: of the row that lies at a place
+    ids: Any  # (rows,) int64 by number, or empty where numbers are the ids
     keys: Any  # (nq, k or room) float32
     found: Any  # (nq, k or room) int64
     counts: Any  # (1,) int64, where there is a radius
@@ -136,15 +137,35 @@ def _lost(layout: Layout, segments: Segments, queries: Queries, q: int) -> Any:
 
 
 @njit(nogil=True)
+def _exact(
+    waiting: Waiting, first: int, last: int, packed: Packed, queries: Queries, q: int, results: Results, keys: Any,
+    ids: Any,
+) -> None:  # fmt: skip
+    """The keys and ids (last - first,) of rows ``first`` to ``last``."""
+    rows, levels = waiting.rows[first:last], packed.levels
+    exact_keys(
+        rows, packed.blocks, packed.layout, levels.places, levels.split, levels.norms, q, queries.exact, queries.stages,
+        queries.split, queries.base, queries.norm, waiting.products[first:last], keys,
+    )  # fmt: skip
+    numbers, own = results.numbers, results.ids
+    for i in range(last - first):
+        number = np.int64(numbers[rows[i]])
+        ids[i] = own[number] if own.shape[0] else number
+
+
+@njit(nogil=True)
 def score(waiting: Waiting, first: int, last: int, packed: Packed, queries: Queries, q: int, results: Results) -> Any:
     """Score rows ``first`` to ``last`` and offer them; returns the key that is beaten by all results."""
-    no_deficits, estimate = np.empty(0, np.uint16), False
-    settle(
-        waiting.rows[first:last], no_deficits, waiting.products[first:last], packed.blocks, 0, packed.layout,
-        packed.levels, queries, q, results.ids, results.keys, results.found, results.counts, results.k, estimate,
-        results.radius,
-    )  # fmt: skip
-    return results.radius if results.radius > -np.inf else np.float64(results.keys[q, 0])
+    keys, ids = np.empty(last - first, np.float32), np.empty(last - first, np.int64)
+    _exact(waiting, first, last, packed, queries, q, results, keys, ids)
+    best, found, counts, radius = results.keys, results.found, results.counts, results.radius
+    for i in range(last - first):
+        if radius == -np.inf:
+            offer(best, found, counts, q, results.k, keys[i], ids[i])
+        elif keys[i] > radius:
+            best[q, counts[q]], found[q, counts[q]] = keys[i], ids[i]
+            counts[q] += 1
+    return radius if radius > -np.inf else np.float64(best[q, 0])
 
 
 @njit(nogil=True)
@@ -196,19 +217,14 @@ def rank(
 
     Best first, where they are to be ``ranked``, and else as a heap: entries in order, the worst in front, are one.
     """
-    levels, keys, found = packed.levels, results.keys[q], results.found[q]
+    keys, found = results.keys[q], results.found[q]
     k, count = keys.shape[0], holds
-    scores, numbers = np.empty(room_of(holds + k), np.float32), np.empty(holds + k, np.int64)
-    exact_keys(
-        waiting.rows[:holds], packed.blocks, packed.layout, levels.places, levels.split, levels.norms, q, queries.exact,
-        queries.stages, queries.split, queries.base, queries.norm, waiting.products, scores,
-    )  # fmt: skip
-    for i in range(holds):
-        numbers[i] = results.ids[waiting.rows[i]]
+    scores, ids = np.empty(room_of(holds + k), np.float32), np.empty(holds + k, np.int64)
+    _exact(waiting, 0, holds, packed, queries, q, results, scores, ids)
     for i in range(k):
         if found[i] != NOBODY:
-            scores[count], numbers[count] = keys[i], found[i]
+            scores[count], ids[count] = keys[i], found[i]
             count += 1
-    sort_best(scores, numbers, count, keys, found)
+    sort_best(scores, ids, count, keys, found)
     if not ranked:
         keys[:], found[:] = keys[::-1].copy(), found[::-1].copy()

@@ -294,7 +294,7 @@ class _AskedLists(Asked[ListedRows]):
         found = np.full(keys.shape, kernels.topk.NOBODY)
 
         def rank(part: slice, asked: probing.Asked) -> None:
-            what = rows.run, self._model, asked, rows.reach, allowed, rows.ids
+            what = rows.run, self._model, asked, rows.reach, allowed, rows.ids, probing.NO_IDS
             probing.scan_run(*what, keys[part], found[part], fresh=False, ranked=True)
 
         run([partial(rank, *task) for task in self._tasks], threads)
