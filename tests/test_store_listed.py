@@ -136,7 +136,8 @@ def test_opening_costs_nothing_for_a_row(tmp_path):
         cost[n] = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         held = segment.rows
-        for array in (held.run.blocks, held.run.rows, held.lists, held.ids):
+        assert len(held.ids) == 0
+        for array in (held.run.blocks, held.run.rows, held.lists):
             assert not array.flags.owndata
             assert not array.flags.writeable
     assert cost[20_000] < cost[2000] + 4000

@@ -15,7 +15,7 @@ from numba import njit
 
 from lplr_index.kernels.layout import BLOCK, MOST, Layout, Levels, Queries, Segments, gain_at, norm_of
 from lplr_index.kernels.scan import exact_keys, least_bound
-from lplr_index.kernels.topk import NOBODY, kth_largest, offer, reached_by, room_of, sort_best
+from lplr_index.kernels.topk import kth_largest, offer, reached_by, room_of, sort_best
 
 _ROUNDED_OFF = 0.0162  # of a step, that two digits lose: a 64th, and what float32 does
 
@@ -222,7 +222,7 @@ def rank(
     scores, ids = np.empty(room_of(holds + k), np.float32), np.empty(holds + k, np.int64)
     _exact(waiting, 0, holds, packed, queries, q, results, scores, ids)
     for i in range(k):
-        if found[i] != NOBODY:
+        if keys[i] > -np.inf:
             scores[count], ids[count] = keys[i], found[i]
             count += 1
     sort_best(scores, ids, count, keys, found)

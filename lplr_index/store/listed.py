@@ -140,8 +140,8 @@ class ListedRows(Arranged):
         The list of each row.
     reach : ndarray of shape (nlist, 2), float32
         As ``Lists.reach``.
-    ids : ndarray of shape (n,), integer
-        What a scan tells of the row at each place.
+    ids : ndarray of shape (n,) or (0,), int64
+        What a scan tells of each row; where there are none, the row.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class ListedRows(Arranged):
     ) -> None:
         self.n, self.run, self.lists, self.reach, self._model = len(one.rows), one, lists, reach, model
         self.tells_numbers = numbers is not None
-        self.ids: npt.NDArray[np.integer] = one.rows if numbers is None else numbers[one.rows]
+        self.ids: IdArray = probing.NO_IDS if numbers is None else numbers
 
     def data(self, rows: IdArray) -> npt.NDArray[Any]:
         """The bytes (size, width) of rows (size,), the number of the list first."""
@@ -294,7 +294,7 @@ class _AskedLists(Asked[ListedRows]):
         found = np.full(keys.shape, kernels.topk.NOBODY)
 
         def rank(part: slice, asked: probing.Asked) -> None:
-            what = rows.run, self._model, asked, rows.reach, allowed, rows.ids, probing.NO_IDS
+            what = rows.run, self._model, asked, rows.reach, allowed, rows.run.rows, rows.ids
             probing.scan_run(*what, keys[part], found[part], fresh=False, ranked=True)
 
         run([partial(rank, *task) for task in self._tasks], threads)
@@ -303,9 +303,9 @@ class _AskedLists(Asked[ListedRows]):
 
     def above(self, rows: ListedRows, numbers: Numbers, radius: float, allowed: Filter, threads: int) -> list[Scored]:
         def find(asked: probing.Asked) -> Scored:
-            how = rows.reach, allowed, rows.ids, radius
+            how = rows.reach, allowed, rows.run.rows, radius
             keys, found = probing.range_of_run(rows.run, self._model, asked, *how)
-            return keys, found if rows.tells_numbers else numbered(numbers, rows.checked(found))
+            return keys, rows.ids[found] if rows.tells_numbers else numbered(numbers, rows.checked(found))
 
         return run([partial(find, each) for each in self._singles], threads)
 
