@@ -217,10 +217,14 @@ def kth_largest(values: Any, n: int, k: int) -> Any:
     if n > COUNTED:
         return np.partition(values[:n], n - k)[n - k]
     values[n : room_of(n)] = -np.inf
-    found = np.float32(np.inf)
+    found, less = np.float32(np.inf), np.float32(np.nan)  # than which none is less
     for i in range(n):
-        if values[i] < found and _above(values, room_of(n) // LANES, values[i]) < k:
-            found = values[i]
+        value = values[i]
+        if value < found and not value <= less:  # few, of a random order: each divides what is left
+            if _above(values, room_of(n) // LANES, value) < k:
+                found = value
+            else:
+                less = value
     return found
 
 
