@@ -359,6 +359,7 @@ def test_digests_tell_contents_apart(tmp_path):
 def test_a_part_without_its_facts_is_none():
     assert as_part({"key": "a", "rows": 1, "sha256": "b", "left_out": [[0, "why"]]}) == Part("a", 1, "b", ((0, "why"),))
     assert as_part({"key": "a", "rows": None, "sha256": "b", "left_out": []}) is None
+    assert as_part({"key": "a", "rows": float("inf"), "sha256": "b", "left_out": []}) is None
     assert as_part([]) is None
 
 

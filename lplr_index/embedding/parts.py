@@ -196,7 +196,7 @@ def as_part(facts: Any) -> Part | None:
     try:
         left_out = tuple((int(place), str(why)) for place, why in facts["left_out"])
         return Part(str(facts["key"]), int(facts["rows"]), str(facts["sha256"]), left_out)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):  # JSON may say Infinity
         return None
 
 
