@@ -10,6 +10,7 @@ costs a comparison with the one in front, and one that passes it is written down
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -153,6 +154,18 @@ def forget(keys: Any, ids: Any) -> None:
     ids[:] = NOBODY
 
 
+def _reduce(b: Any, value: Any, count: int, combine: Callable[[Any, Any], Any]) -> Any:
+    """One scalar of a vector of ``count``: both halves, then their halves, and so on."""
+    while count > 1:
+        count //= 2
+        low, high = (
+            b.shuffle_vector(value, value, ir.Constant(ir.VectorType(_NUMBER, count), list(range(at, at + count))))
+            for at in (0, count)
+        )
+        value = combine(low, high)
+    return b.extract_element(value, ir.Constant(_NUMBER, 0))
+
+
 @intrinsic
 def _largest(typingctx: Any, values: Any, at: Any) -> Any:
     """The largest of ``values[at : at + SOME]``, float32, none of them NaN."""
@@ -160,17 +173,8 @@ def _largest(typingctx: Any, values: Any, at: Any) -> Any:
     def generate(context: Any, b: Any, signature: Any, args: Any) -> Any:
         start = b.gep(context.make_array(signature.args[0])(context, b, args[0]).data, [args[1]])
         most = b.load(b.bitcast(start, ir.VectorType(ir.FloatType(), SOME).as_pointer()))
-        most.align, count = 4, SOME
-        while count > 1:
-            count //= 2
-            low, high = (
-                b.shuffle_vector(
-                    most, most, ir.Constant(ir.VectorType(_NUMBER, count), list(range(first, first + count)))
-                )
-                for first in (0, count)
-            )
-            most = b.select(b.fcmp_ordered(">", low, high), low, high)
-        return b.extract_element(most, ir.Constant(_NUMBER, 0))
+        most.align = 4
+        return _reduce(b, most, SOME, lambda x, y: b.select(b.fcmp_ordered(">", x, y), x, y))
 
     return types.float32(values, types.intp), generate
 
@@ -190,17 +194,7 @@ def _above(typingctx: Any, values: Any, runs: Any, value: Any) -> Any:
             some = b.load(b.bitcast(at, _SOME_FLOATS.as_pointer()))
             some.align = 4
             b.store(b.sub(b.load(count), b.sext(b.fcmp_ordered(">", some, limit), lanes)), count)
-        total, left = b.load(count), LANES
-        while left > 1:
-            left //= 2
-            low, high = (
-                b.shuffle_vector(
-                    total, total, ir.Constant(ir.VectorType(_NUMBER, left), list(range(first, first + left)))
-                )
-                for first in (0, left)
-            )
-            total = b.add(low, high)
-        return b.zext(b.extract_element(total, ir.Constant(_NUMBER, 0)), ir.IntType(64))
+        return b.zext(_reduce(b, b.load(count), LANES, b.add), ir.IntType(64))
 
     return types.int64(values, types.intp, types.float32), generate
 

@@ -90,11 +90,14 @@ def _highest(bounds: Any, k: int) -> Any:
 
 @njit(nogil=True)
 def _keep(waiting: Waiting, holds: int, least: float) -> Any:
-    """Move those of the first ``holds`` rows that reach ``least`` to the front, and say how many there are."""
-    rows, deficits, products, bounds = waiting
+    """Move those of the first ``holds`` rows that reach ``least`` to the front, and say how many there are.
+
+    Their deficits stay behind: who has a bound needs them no more.
+    """
+    rows, _, products, bounds = waiting
     count = np.int64(0)
     for i in range(holds):
-        rows[count], deficits[count], products[count], bounds[count] = rows[i], deficits[i], products[i], bounds[i]
+        rows[count], products[count], bounds[count] = rows[i], products[i], bounds[i]
         count += np.int64(bounds[i] >= least)
     return count
 
@@ -102,12 +105,11 @@ def _keep(waiting: Waiting, holds: int, least: float) -> Any:
 @njit(nogil=True)
 def _set_apart(waiting: Waiting, holds: int, least: float) -> Any:
     """Move those of the first ``holds`` rows that reach ``least`` behind the others, and say where they begin."""
-    rows, deficits, products, bounds = waiting
+    rows, _, products, bounds = waiting
     first = np.int64(0)
     for i in range(holds):
         if bounds[i] < least:
             rows[first], rows[i] = rows[i], rows[first]
-            deficits[first], deficits[i] = deficits[i], deficits[first]
             products[first], products[i] = products[i], products[first]
             bounds[first], bounds[i] = bounds[i], bounds[first]
             first += 1
