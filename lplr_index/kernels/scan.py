@@ -61,6 +61,7 @@ def exact_keys(
 
     ``places``, ``levels`` and ``norms`` are what ``Levels`` holds, the arrays after ``q`` are of ``Queries``:
     numba counts references whenever an array is taken from a tuple or handed to a function; a row costs half of that.
+    ``more`` (n,) float64 is added to the scores, unless it is empty: products with the centroids of lists.
     """
     me, thirds = np.uint64(q), levels.shape[1] > 256
     for i in range(rows.shape[0]):
@@ -157,21 +158,20 @@ def _estimated_keys(
 
 @njit(nogil=True)
 def settle(
-    rows: Any, deficits: Any, more: Any, blocks: Any, row0: int, layout: Layout, levels: Levels, queries: Queries,
+    rows: Any, deficits: Any, blocks: Any, row0: int, layout: Layout, levels: Levels, queries: Queries,
     q: int, ids: Any, best: Any, found: Any, counts: Any, k: int, estimate: Any, radius: float,
 ) -> None:  # fmt: skip
     """Offer ``rows`` (n,) of the blocks that may matter to query q, by exact keys or by what ``deficits`` (n,) tell.
 
-    Many at a time, so that the query's tables are in the cache. ``more`` (n,) float64 is added to the scores of rows,
-    unless it is empty.
+    Many at a time, so that the query's tables are in the cache.
     """
-    keys = np.empty(rows.shape[0], np.float32)
+    keys, no_products = np.empty(rows.shape[0], np.float32), np.empty(0)
     if estimate:
         _estimated_keys(rows, deficits, blocks, layout, levels.norms, q, queries.affine, keys)
     else:
         exact_keys(
             rows, blocks, layout, levels.places, levels.split, levels.norms, q, queries.exact, queries.stages,
-            queries.split, queries.base, queries.norm, more, keys,
+            queries.split, queries.base, queries.norm, no_products, keys,
         )  # fmt: skip
     for i in range(rows.shape[0]):
         number = row0 + rows[i]
@@ -219,7 +219,7 @@ def make_scan(simd: int) -> Any:
         _ = stamp
         masks, sums = np.empty(TILE, np.uint32), np.empty(TILE * BLOCK, np.uint16)
         held, deficits = np.empty((TILE, 2 * BLOCK), np.int64), np.empty((TILE, 2 * BLOCK), np.uint16)
-        nothing, holds = np.empty(0), np.zeros(TILE, np.int64)  # rows that may matter and wait to be scored
+        holds = np.zeros(TILE, np.int64)  # rows that may matter and wait to be scored
         stage_tables = tile_stages(queries.stage_deficits, queries.stage_doublings, TILE)
         nq, last = queries.base.shape[0], (rows + BLOCK - 1) // BLOCK
         ranging, estimate = radius > -np.inf, segments.ends[-1] < layout.nibbles
@@ -259,14 +259,14 @@ def make_scan(simd: int) -> Any:
                             holds[t] += 1
                         if holds[t] >= BLOCK or (ranging and holds[t]):
                             settle(
-                                held[t, : holds[t]], deficits[t, : holds[t]], nothing, blocks, row0, layout, levels,
+                                held[t, : holds[t]], deficits[t, : holds[t]], blocks, row0, layout, levels,
                                 queries, q + t, ids, keys, found, counts, k, estimate, radius,
                             )  # fmt: skip
                             holds[t] = 0
                 for t in range(tile):
                     if holds[t]:
                         settle(
-                            held[t, : holds[t]], deficits[t, : holds[t]], nothing, blocks, row0, layout, levels,
+                            held[t, : holds[t]], deficits[t, : holds[t]], blocks, row0, layout, levels,
                             queries, q + t, ids, keys, found, counts, k, estimate, radius,
                         )  # fmt: skip
                         holds[t] = 0
@@ -290,13 +290,12 @@ def make_finish() -> Any:
         ``blocks`` hold the ``count`` rows of the index from ``row0`` on; ``ids`` as in ``scan``.
         """
         _ = stamp
-        no_deficits, nothing, estimate = np.empty(0, np.uint16), np.empty(0), False
+        no_deficits, estimate = np.empty(0, np.uint16), False
         for q in range(rows.shape[0]):
             mine = rows[q, np.searchsorted(rows[q], row0) : np.searchsorted(rows[q], row0 + count)] - row0
             settle(
                 mine,
                 no_deficits,
-                nothing,
                 blocks,
                 row0,
                 layout,
