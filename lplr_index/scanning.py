@@ -82,7 +82,10 @@ def segments(model: Model, columns: int) -> Segments:
 
 def levels(model: Model) -> Levels:
     """The values by code that rows share."""
-    return kernels.layout.Levels(*split_tables(model.codec), model.norm.values)
+    parts = model.codec.parts
+    tells = np.logical_or.reduceat(np.append(parts.exact.any(axis=1), False), parts.starts[:-1])
+    alone = 16 * np.flatnonzero(tells & (np.diff(parts.starts) > 0))
+    return kernels.layout.Levels(alone, *split_tables(model.codec), model.norm.values)
 
 
 def where_of(model: Model, columns: int) -> Where:
@@ -114,6 +117,7 @@ def prepare(model: Model, xq: FloatMatrix) -> Queries:
         deficits=aligned((nq, codec.nibbles * 16)),
         seconds=np.empty((nq, 0), np.uint8),
         stage_deficits=np.empty(stages.shape, np.uint8),
+        stage_least=np.empty((nq, codec.stages, kernels.layout.LEASTS), np.uint8),
         stage_doublings=np.empty(nq, np.int64),
         limits=np.empty((nq, 32), np.uint8),
         affine=np.empty((nq, 3), np.float32),
@@ -188,9 +192,10 @@ def _scan(held: Rows, where: Where, queries: Queries, k: int, rows: tuple[Filter
 
     def rank(part: slice, pieces: list[tuple[Piece, int, int]], mine: Best) -> None:
         some = some_queries(queries, part)
+        scratch = kernels.scan.new_scratch()
         for piece, first, stop in pieces:
             flat = piece.blocks.reshape(-1)
-            scan(flat, first, stop, piece.row0, *where, some, *rows, *mine, k, shared[part], -np.inf)
+            scan(flat, first, stop, piece.row0, *where, some, *rows, *mine, k, shared[part], -np.inf, scratch)
 
     everything = [(piece, 0, piece.rows) for piece in held]
     if threads > 1 and nq < _FEW * threads and len(held) >= 2 * _ROWS:
@@ -246,12 +251,14 @@ def _range_of_one(
     scan, ids = kernels.scan_kernel(), held.ids.stored
     keys, found = [], []
     room = Best(np.empty((1, _RANGE_ROOM), np.float32), np.empty((1, _RANGE_ROOM), np.int64), np.zeros(1, np.int64))
-    shared = np.full(1, -np.inf, np.float32)
+    shared, scratch = np.full(1, -np.inf, np.float32), kernels.scan.new_scratch()
     for piece in held:
         first, flat = 0, piece.blocks.reshape(-1)
         while first * BLOCK < piece.rows:
             room.counts[0] = 0
-            first = scan(flat, first, piece.rows, piece.row0, *where, query, allowed, ids, *room, 1, shared, radius)
+            first = scan(
+                flat, first, piece.rows, piece.row0, *where, query, allowed, ids, *room, 1, shared, radius, scratch
+            )
             keys.append(room.keys[0, : room.counts[0]].copy())
             found.append(room.found[0, : room.counts[0]].copy())
     return np.concatenate([*keys, np.empty(0, np.float32)]), np.concatenate([*found, np.empty(0, np.int64)])

@@ -20,28 +20,19 @@ def compiled(level, tile, digits):
     simd = getattr(vectors, level.upper())
 
     @njit(nogil=True)
-    def call(blocks, at, form, levels, segments, queries, q, stage_tables, sums, masks):
-        return bounds.block_bounds(
-            simd, tile, digits, blocks, at, form, levels, segments, queries, q, stage_tables, sums, masks
-        )
+    def call(blocks, at, form, levels, segments, queries, q, sums, masks):
+        return bounds.block_bounds(simd, tile, digits, blocks, at, form, levels, segments, queries, q, sums, masks)
 
     return call
 
 
 def call_block_bounds(level, tile, blocks, block, form, queries, q, shifts, columns=None, digits=1):
     sums, masks = np.full(TILE * 32, 7, np.uint16), np.zeros(TILE, np.uint32)
-    stage_tables = np.zeros(queries.stage_deficits.size, np.uint16)
-    if tile > 1:
-        mine = (
-            queries.stage_deficits[q : q + tile].astype(np.uint16) << queries.stage_doublings[q : q + tile, None, None]
-        )
-        stage_tables[q * form.stages * 256 :][: mine.size] = mine.transpose(1, 2, 0).reshape(-1)
     segments = make_segments(shifts, columns or form.nibbles)
     at = block * form.block_bytes
-    levels = layout.Levels(np.empty((0, 5), np.int32), np.zeros((0, 256), np.float32), NORMS[form.norm_bits])
-    some = compiled(level, tile, digits)(
-        blocks.reshape(-1), at, form, levels, segments, queries, q, stage_tables, sums, masks
-    )
+    splits = np.empty((0, 5), np.int32), np.zeros((0, 256), np.float32)
+    levels = layout.Levels(np.empty(0, np.int64), *splits, NORMS[form.norm_bits])
+    some = compiled(level, tile, digits)(blocks.reshape(-1), at, form, levels, segments, queries, q, sums, masks)
     assert some == np.bitwise_or.reduce(masks[:tile])
     bits = np.unpackbits(masks.view(np.uint8), bitorder="little").reshape(TILE, 32).astype(bool)
     order = [layout.place.py_func(row) for row in range(32)]
@@ -78,11 +69,13 @@ def make_shifts(rng, nibbles):
 
 def make_queries(rng, form, nq, most=60):
     """Return random tables; of large entries sums stop, of bytes and of 16 bits."""
+    stage_deficits = rng.integers(0, 256, (nq, form.stages, 256)).astype(np.uint8)
     affine = np.stack([-rng.uniform(0.5, 2, nq), rng.normal(0, 100, nq), np.full(nq, -np.inf)], axis=1)
     return layout.Queries(
         deficits=rng.integers(0, most + 1, (nq, form.nibbles * 16)).astype(np.uint8),
         seconds=rng.integers(0, 64, (nq, form.nibbles * 16)).astype(np.uint8),
-        stage_deficits=rng.integers(0, 256, (nq, form.stages, 256)).astype(np.uint8),
+        stage_deficits=stage_deficits,
+        stage_least=stage_deficits.reshape(nq, form.stages, layout.LEASTS, 1 << layout.SPARED).min(axis=3),
         stage_doublings=rng.integers(0, 4, nq),
         limits=np.full((nq, 32), 255, np.uint8),
         affine=affine.astype(np.float32),

@@ -311,10 +311,10 @@ def spelled(codes, places):
 
 
 def exact_key(codes, layout, levels, queries, q):
-    """Return the float32 keys of rows ``codes`` (n, code_size): partial scores of every fourth column added in float64,
-    one by one, then these four, then the stages, then every other one of the split columns and the others.
+    """Return the float32 keys of rows ``codes`` (n, code_size): partial scores of every fourth column that has any, in
+    float64, one by one, then these four, then the stages, then every other one of the split columns and the others.
     """
-    columns, stages = np.arange(layout.nibbles), np.arange(layout.stages)
+    columns, stages = levels.alone // 16, np.arange(layout.stages)
     parts = queries.exact[q].reshape(-1, 16)[columns, nibble(codes, columns)].astype(float)
     every = [np.cumsum(np.hstack([np.zeros((len(codes), 1)), parts[:, c::4]]), axis=1)[:, -1] for c in range(4)]
     score = (every[0] + every[1]) + (every[2] + every[3])

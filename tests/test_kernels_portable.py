@@ -18,10 +18,10 @@ def test_sums_of_columns(rng, nibbles, most, digits):
     shifts = np.repeat([1, 0], [1, -(-nibbles // 8)])[: -(-nibbles // 8)]
     ends = np.unique([min(8, nibbles), *range(layout.PHASE, nibbles, layout.PHASE), nibbles])
     segments = layout.Segments(ends, -np.diff(np.append(shifts[(ends - 1) // 8], 0)))
-    sums, seconds = np.full(32, -1), rng.integers(0, 64, (nibbles, 16))
-    tables = (each.reshape(-1).astype(np.uint8) for each in (table, seconds))
+    seconds = rng.integers(0, 64, (nibbles, 16))
+    tables = [np.stack([np.zeros(16 * nibbles), each.reshape(-1)]).astype(np.uint8) for each in (table, seconds)]
 
-    portable._sum_of_columns(digits, block.reshape(-1), 0, segments, *tables, sums)
+    sums = [portable._deficit(digits, block.reshape(-1), 0, row, segments, *tables, 1) for row in range(32)]
 
     values = naive.nibble(codes, np.arange(nibbles))
     if digits == 1:

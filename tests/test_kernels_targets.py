@@ -14,11 +14,11 @@ from llvmlite import binding, ir
 
 from lplr_index.kernels import bounds, vectors
 
-NUMBERS = ("nibbles", "segments", "stages", "stride", "stage_doublings", "plain", "gains_at", "ahead", "gain_bits",
+NUMBERS = ("nibbles", "segments", "stages", "stride", "plain", "gains_at", "ahead", "gain_bits",
            "norm_bits", "norm_at")  # fmt: skip
 POINTERS = {
-    "codes": 8, "tables": 8, "seconds": 8, "stage_tables": 16, "one_stage_tables": 8, "ends": 64, "doublings": 64,
-    "limits": 8, "sums": 16, "masks": 32,
+    "codes": 8, "tables": 8, "seconds": 8, "stage_deficits": 8, "stage_least": 8, "stage_doublings": 64, "ends": 64,
+    "doublings": 64, "limits": 8, "sums": 16, "masks": 32,
 }  # fmt: skip
 FLOATS = ("gain_least", "gain_step")
 TARGETS = {  # by instruction set: a CPU that has it, the instruction that looks up bytes, and how sums that stop look
@@ -41,10 +41,8 @@ def assembly(level: str, tile: int, digits: int) -> str:
     builder = ir.IRBuilder(function.append_basic_block())
     pointers = dict(zip(kinds, function.args, strict=True))
     body = bounds._Bounds(builder, getattr(vectors, level.upper()), tile, digits, pointers)
-    if tile > 1:
-        body.stages_of_all()
     body.segments()
-    builder.ret(body.compare(body.stages()))
+    builder.ret(body.compare())
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
     machine = binding.Target.from_triple(triple).create_target_machine(cpu=cpu, opt=3)

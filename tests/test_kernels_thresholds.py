@@ -37,7 +37,7 @@ def test_every_code_of_a_gain_is_read_in_every_row(monkeypatch, level, bits, nor
     monkeypatch.setitem(NORMS, norm_bits, np.zeros_like(NORMS[norm_bits]))
     queries = make_queries(np.random.default_rng(0), form, 1)
     queries.deficits[:] = 0
-    queries.stage_deficits[:] = 1
+    queries.stage_deficits[:] = queries.stage_least[:] = 1
     queries.stage_doublings[:] = 0
     codes = np.arange(1 << bits)
     gains = np.float32(form.gain_least) + np.float32(form.gain_step) * codes.astype(np.float32)

@@ -14,7 +14,7 @@ from lplr_index import kernels
 from lplr_index.kernels import vectors
 
 LEVELS = [level for level in kernels.host_levels() if level != "portable"]
-QUADS, NUMBERS = ir.VectorType(ir.IntType(32), 4), ir.VectorType(ir.IntType(32), 8)
+NUMBERS = ir.VectorType(ir.IntType(32), 8)
 
 
 def at(emit, pointer, entry):
@@ -28,12 +28,6 @@ def load(emit, pointer, entry, kind):
 def store(emit, value, pointer, entry=0):
     address = emit.builder.bitcast(at(emit, pointer, entry), value.type.as_pointer())
     emit.builder.store(value, address).align = 1
-
-
-def columns(emit, source, target):
-    rows = [load(emit, source, 4 * r, QUADS) for r in range(8)]
-    for c, column in enumerate(emit.columns(rows)):
-        store(emit, column, target, 8 * c)
 
 
 def saturated(emit, source, target):
@@ -100,7 +94,6 @@ def run(operation, level, source, size, dtype):
 def test_numbers(rng, level):
     source = rng.integers(-(2**31), 2**31, 32).astype(np.int32)
 
-    np.testing.assert_array_equal(run(columns, level, source, 32, np.int32), source.reshape(8, 4).T.reshape(-1))
     np.testing.assert_array_equal(run(splat, level, source, 8, np.int32), np.repeat(source[0], 8))
     np.testing.assert_array_equal(run(prefetched, level, source, 8, np.int32), np.repeat(source[0], 8))
 

@@ -9,7 +9,10 @@
 
     in lists:           queries (nq, d) --- asking.ask ---> Queries and their lists ---> lists.scan_lists ---> k best
 
-Each file is an island (numpy, numba, llvmlite and itself), because numba's cache does not notice edits elsewhere.
+What runs for every block is compiled with ``_nrt=False``: it cannot ask for memory, and numba counts no references, as
+it does elsewhere whenever an array is taken from a tuple or handed to a function.
+Each file is an island (numpy, numba, llvmlite and itself), or bears a stamp of those it uses, because numba's cache
+does not notice edits elsewhere.
 Everything compiles on first use and is cached; nothing of numba is imported before that. A kernel file is imported as
 ``from lplr_index.kernels import scan``, which says in our words if numba has nowhere to keep what it compiles.
 The scan exists for several instruction sets with identical results; ``LPLR_INDEX_SIMD`` = ``portable``, ``ssse3``,

@@ -5,8 +5,8 @@ look-ups. Here the tables hold *deficits*: how far an entry falls short of the b
 one byte. A row whose deficits add up to more than the threshold allows cannot matter. Sums stop at the largest number,
 of a byte and then of 16 bits, which makes a deficit smaller, never larger. One byte shuffle looks up 16 rows.
 
-The deficits of a stage's centroids have 16 bits and are looked up row by row, for all queries that share a reading of
-the block at once.
+Stages add at least what the best of some of their centroids would: with that most rows are out of reach already, and
+only of the others it is looked up what they really add (``stages.py``).
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from lplr_index.kernels import vectors
-from lplr_index.kernels.layout import BLOCK, GROUP, SECONDS, Layout, Levels, Queries, Segments, place
+from lplr_index.kernels.layout import BLOCK, GROUP, LEASTS, SECONDS, Layout, Levels, Queries, Segments
 from lplr_index.kernels.portable import portable_bounds
+from lplr_index.kernels.stages import Stages
 from lplr_index.kernels.thresholds import Thresholds
 
-_BYTES, _WORDS = vectors.numbers(8, 32), vectors.numbers(16, 16)
+_WORDS = vectors.numbers(16, 16)
 
 
 class _Bounds:
@@ -46,80 +47,6 @@ class _Bounds:
 
     def int64(self, value: int) -> Any:
         return ir.Constant(ir.IntType(64), value)
-
-    def stages(self) -> list[list[Any]]:
-        """The deficits of the stages of 32 rows, for each query; of several, ``stages_of_all`` has looked them up."""
-        if self.queries == 1:
-            return [self.stages_of_one()]
-        return [list(both) for both in zip(self.sixteen_rows(0), self.sixteen_rows(16), strict=True)]
-
-    def stages_of_one(self) -> list[Any]:
-        """Look them up with byte shuffles: sixteen, of which the bits of the high nibble choose one."""
-        b, sums = self.b, [cgutils.alloca_once_value(self.b, self.emit.const(_WORDS, 0)) for _ in range(2)]
-        zeros, tables = self.emit.const(_BYTES, 0), self.at["one_stage_tables"]
-        with cgutils.for_range(b, self.at["stages"]) as loop:
-            run = b.mul(b.add(self.at["nibbles"], b.add(loop.index, loop.index)), self.int64(16))
-            self.emit.prefetch(self.at["codes"], b.add(run, self.at["ahead"]))
-            codes = self.emit.load(self.at["codes"], run, _BYTES)
-            low, found = b.and_(codes, self.emit.const(_BYTES, 15)), []
-            for high in range(16):
-                start = b.add(b.mul(loop.index, self.int64(256)), self.int64(16 * high))
-                table = self.emit.load(tables, start, vectors.numbers(8, 16))
-                found.append(self.emit.look_up(self.emit.pick(table, (*range(16), *range(16))), low))
-            for bit in range(4, 8):  # of the code, where a select looks for it: in the highest
-                moved = b.bitcast(b.shl(b.bitcast(codes, _WORDS), self.emit.const(_WORDS, 7 - bit)), _BYTES)
-                is_set = b.icmp_signed("<", moved, zeros)
-                found = [b.select(is_set, odd, even) for even, odd in zip(found[::2], found[1::2], strict=True)]
-            for half, store in enumerate(sums):
-                rows = [*range(8 * half, 8 * half + 8), *range(16 + 8 * half, 24 + 8 * half)]
-                lanes = [row + zero for row in rows for zero in (0, 32)]
-                words = b.bitcast(self.emit.pick(found[0], lanes, zeros), _WORDS)
-                b.store(b.add(b.load(store), words), store)
-        doublings = self.emit.splat(b.trunc(self.at["stage_doublings"], ir.IntType(16)), _WORDS)
-        return [b.shl(b.load(store), doublings) for store in sums]
-
-    def stages_of_all(self) -> None:
-        """Look them up row by row, up to four at a time, into where the sums will be: (rows, queries)."""
-        b = self.b
-        for start in range(0, BLOCK * self.queries, 16):
-            self.emit.store(self.emit.const(_WORDS, 0), self.at["sums"], self.int64(start))
-        count = self.at["stages"]
-        with cgutils.for_range(b, b.sdiv(count, self.int64(4))) as loop:
-            self.some_stages(b.mul(loop.index, self.int64(4)), 4)
-        for some in (2, 1):
-            done = b.sub(count, b.and_(count, self.int64(2 * some - 1)))
-            with b.if_then(b.icmp_signed("!=", b.and_(count, self.int64(some)), self.int64(0))):
-                self.some_stages(done, some)
-
-    def some_stages(self, first: Any, count: int) -> None:
-        """Add the deficits of ``count`` stages from ``first`` on; those of all queries are one number."""
-        b, long = self.b, ir.IntType(64)
-        entry = ir.IntType(16 * self.queries)
-        found = b.bitcast(self.at["sums"], entry.as_pointer())
-        runs, tables = [], []
-        for stage in range(count):
-            number = b.add(first, self.int64(stage))
-            runs.append(b.mul(b.add(self.at["nibbles"], b.add(number, number)), self.int64(16)))
-            start = b.gep(self.at["stage_tables"], [b.mul(number, self.int64(256 * self.queries))])
-            tables.append(b.bitcast(start, entry.as_pointer()))
-            self.emit.prefetch(self.at["codes"], b.add(runs[-1], self.at["ahead"]))
-        for eight in range(0, BLOCK, 8):
-            codes = [self.emit.load(self.at["codes"], b.add(run, self.int64(eight)), long) for run in runs]
-            for row in range(8):
-                into = b.gep(found, [self.int64(place.py_func(eight + row))])
-                sums = b.load(into)
-                for stage, table in enumerate(tables):
-                    sums = b.add(sums, b.load(b.gep(table, [b.and_(codes[stage], self.int64(255))])))
-                    codes[stage] = b.lshr(codes[stage], self.int64(8))
-                b.store(sums, into)
-
-    def sixteen_rows(self, first: int) -> list[Any]:
-        """What stages add for 16 rows, from place ``first`` on, for each query."""
-        pairs = []
-        for row in range(first, first + 16, 2):
-            two = self.emit.load(self.at["sums"], self.int64(4 * row), vectors.numbers(16, 8))
-            pairs.append(self.b.bitcast(self.emit.pick(two, (0, 4, 1, 5, 2, 6, 3, 7)), vectors.numbers(32, 4)))
-        return [self.b.bitcast(column, _WORDS) for column in self.emit.columns(pairs)]
 
     def columns(self, first: Any, last: Any) -> None:
         """Add up the columns ``first`` to ``last`` in 16 bits."""
@@ -203,28 +130,42 @@ class _Bounds:
             b.store(self.emit.add(b.load(store), b.lshr(parts, six)), store)
             b.store(b.and_(parts, rest), small)
 
-    def compare(self, staged: list[list[Any]]) -> Any:
-        """Store the sums and, per query, the bit mask of rows that may reach the threshold; whether any may."""
-        b = self.b
-        sums = [
-            [self.emit.add(b.load(store), more) for store, more in zip(stores, both, strict=True)]
-            for stores, both in zip(self.total[: self.queries], staged, strict=True)
-        ]
-        for q, halves in enumerate(sums):
+    def compare(self) -> Any:
+        """Store each query's sums and the bit mask of rows that may reach the threshold; return what is in any mask."""
+        b, stages, thresholds = self.b, Stages(self.emit, self.at), Thresholds(self.emit, self.at)
+        columns = [[b.load(store) for store in stores] for stores in self.total[: self.queries]]
+        for q, halves in enumerate(columns):
             for half, value in enumerate(halves):
                 self.emit.store(value, self.at["sums"], self.int64(BLOCK * q + 16 * half))
-        return Thresholds(self.emit, self.at).masks(sums)
+        least = zip(columns, stages.least(self.queries), strict=True)
+        some = thresholds.masks(self.int64(0), [list(map(self.emit.add, *both)) for both in least])
+        every, none = cgutils.alloca_once_value(b, some), ir.Constant(some.type, 0)
+        is_some = b.icmp_signed("!=", some, none)
+        with b.if_then(b.and_(is_some, b.icmp_signed("!=", self.at["stages"], self.int64(0))), likely=False):
+            b.store(none, every)
+            with cgutils.for_range(b, self.int64(self.queries)) as loop:
+                spot = b.gep(self.at["masks"], [loop.index])
+                mask = b.load(spot)
+                with b.if_then(b.icmp_signed("!=", mask, none)):
+                    places = [b.add(b.mul(loop.index, self.int64(BLOCK)), self.int64(at)) for at in (0, 16)]
+                    sums = [self.emit.load(self.at["sums"], place, _WORDS) for place in places]
+                    sums = list(map(self.emit.add, sums, stages.all(loop.index)))
+                    for place, half in zip(places, sums, strict=True):
+                        self.emit.store(half, self.at["sums"], place)
+                    mask = thresholds.masks(loop.index, [sums])
+                    b.store(b.or_(b.load(every), mask), every)
+        return b.load(every)
 
 
 @intrinsic(prefer_literal=True)
 def _vector_bounds(
     typingctx: Any, simd: Any, tile: Any, digits: Any, blocks: Any, at: Any, layout: Any, levels: Any, segments: Any,
-    queries: Any, q: Any, stage_tables: Any, sums: Any, masks: Any,
+    queries: Any, q: Any, sums: Any, masks: Any,
 ) -> Any:  # fmt: skip
     """``block_bounds`` with the byte shuffles of an instruction set."""
     number, real = types.intp, ir.FloatType()
     arguments = (
-        simd, tile, digits, blocks, number, layout, levels, segments, queries, number, stage_tables, sums, masks
+        simd, tile, digits, blocks, number, layout, levels, segments, queries, number, sums, masks
     )  # fmt: skip
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -264,9 +205,9 @@ def _vector_bounds(
             "stride": stride,
             "tables": part(8, "deficits", builder.mul(query, stride)),
             "seconds": part(8, "seconds", builder.mul(query, stride)),
-            "stage_tables": start(stage_tables, args[10], builder.mul(query, times(stages, 256))),
-            "one_stage_tables": part(8, "stage_deficits", builder.mul(query, times(stages, 256))),
-            "stage_doublings": builder.load(part(8, "stage_doublings", query)),
+            "stage_deficits": part(8, "stage_deficits", builder.mul(query, times(stages, 256))),
+            "stage_least": part(8, "stage_least", builder.mul(query, times(stages, LEASTS))),
+            "stage_doublings": part(8, "stage_doublings", query),
             "limits": part(8, "limits", times(query, 32)),
             "affine": part(8, "affine", times(query, 3)),
             "plain": builder.zext(plain, ir.IntType(64)),
@@ -278,29 +219,27 @@ def _vector_bounds(
             "norms": part(6, "norms", zero),
             "gain_least": builder.fptrunc(field(5, "gain_least")[1], real),
             "gain_step": builder.fptrunc(field(5, "gain_step")[1], real),
-            "sums": start(sums, args[11], zero),
-            "masks": start(masks, args[12], zero),
+            "sums": start(sums, args[10], zero),
+            "masks": start(masks, args[11], zero),
         }
         body = _Bounds(builder, simd.literal_value, tile.literal_value, digits.literal_value, pointers)
-        if tile.literal_value > 1:
-            body.stages_of_all()
+        body.emit.align_stack()
         body.segments()
-        return body.compare(body.stages())
+        return body.compare()
 
     return types.uint32(*arguments), generate
 
 
 def block_bounds(
     simd: int, tile: int, digits: int, blocks: Any, at: int, layout: Layout, levels: Levels, segments: Segments,
-    queries: Queries, q: int, stage_tables: Any, sums: Any, masks: Any,
+    queries: Queries, q: int, sums: Any, masks: Any,
 ) -> Any:  # fmt: skip
     """Bound the 32 rows of the block at byte ``at`` by its stages and ``segments``, for ``tile`` queries from ``q`` on.
 
-    ``stage_tables`` are what ``tile_stages`` makes of the deficits of stages.
     ``digits``, one or two, say how many of the deficits are summed: with the second, of one query only, rounding loses
     less than one step in all.
-    ``sums`` (TILE * 32,) uint16 receives the deficits, each row's at its ``place``, and ``masks`` (TILE,) uint32 the
-    rows that may matter; what is returned has the bits of all of them.
+    ``masks`` (TILE,) uint32 receives the rows that may matter, and ``sums`` (TILE * 32,) uint16 their deficits, each at
+    its ``place``; what is returned has the bits of all masks.
     Integers and floats are the same at every ``simd``: sums are exact, and the float part is not contracted.
     Compiled code only: the overload below stands in for this function there. It is inlined, because passing all of
     this took a quarter of the time.
@@ -310,26 +249,22 @@ def block_bounds(
 @overload(block_bounds, prefer_literal=True, inline="always")
 def _block_bounds(
     simd: Any, tile: Any, digits: Any, blocks: Any, at: Any, layout: Any, levels: Any, segments: Any, queries: Any,
-    q: Any, stage_tables: Any, sums: Any, masks: Any,
+    q: Any, sums: Any, masks: Any,
 ) -> Any:  # fmt: skip
     if simd.literal_value != vectors.PORTABLE:
 
         def vector(
             simd: Any, tile: Any, digits: Any, blocks: Any, at: Any, layout: Any, levels: Any, segments: Any,
-            queries: Any, q: Any, stage_tables: Any, sums: Any, masks: Any,
+            queries: Any, q: Any, sums: Any, masks: Any,
         ) -> Any:  # fmt: skip
-            return _vector_bounds(
-                simd, tile, digits, blocks, at, layout, levels, segments, queries, q, stage_tables, sums, masks
-            )
+            return _vector_bounds(simd, tile, digits, blocks, at, layout, levels, segments, queries, q, sums, masks)
 
         return vector
 
     def portable(
         simd: Any, tile: Any, digits: Any, blocks: Any, at: Any, layout: Any, levels: Any, segments: Any,
-        queries: Any, q: Any, stage_tables: Any, sums: Any, masks: Any,
+        queries: Any, q: Any, sums: Any, masks: Any,
     ) -> Any:  # fmt: skip
-        return portable_bounds(
-            tile, digits, blocks, at, layout, levels, segments, queries, q, stage_tables, sums, masks
-        )
+        return portable_bounds(tile, digits, blocks, at, layout, levels, segments, queries, q, sums, masks)
 
     return portable

@@ -23,13 +23,15 @@ GROUP = 8  # columns whose deficits add up within a byte, every other one, befor
 PHASE = 1024  # columns whose groups, at 255 each, add up within 16 bits
 MOST = 65535  # of 16 bits
 LINE = 64  # bytes of a cache line
+SPARED = 2  # low bits of a stage's code that bounds do without at first
+LEASTS = 256 >> SPARED  # groups of its deficits that have the others in common, of each of which the least is known
 SECONDS = 6  # bits of the second digit of a deficit: four of them add up within a byte
 
 
 class Layout(NamedTuple):
     """Where things lie in a block, and how row scalars are read. Offsets in bytes; -1 where there is none.
 
-    Numbers alone: numba counts references wherever an array is taken from a tuple, which a row cannot afford.
+    Numbers alone, so that it costs nothing to hand over.
     """
 
     nibbles: int
@@ -47,6 +49,7 @@ class Layout(NamedTuple):
 class Levels(NamedTuple):
     """Values by code, that rows share."""
 
+    alone: Any  # (n,) int64: where columns begin that tell something by themselves, 16 times their numbers
     places: Any  # (splits, 5) int32: of a column whose code spans nibbles, two of them, a third, shift and mask in it
     split: Any  # (splits, 256 or more) float32: the levels of those columns, by these nibbles, the first one lowest
     norms: Any  # (2^norm_bits,) float32: squared norms less the usual one, by code
@@ -65,6 +68,7 @@ class Queries(NamedTuple):
     deficits: Any  # (nq, nibbles * 16) uint8, in the steps of their segment
     seconds: Any  # (nq, nibbles * 16) uint8: their second digits, in parts of a step, or (nq, 0)
     stage_deficits: Any  # (nq, stages, 256) uint8
+    stage_least: Any  # (nq, stages, LEASTS) uint8: the least of each group of them
     stage_doublings: Any  # (nq,) int64: of their sum, in the smallest steps
     limits: Any  # (nq, 32) uint8: by gain of four bits the largest deficit that may matter, low bytes, then high ones
     affine: Any  # (nq, 3) float32: bound = a * deficit + c, and the threshold it has to reach
@@ -93,8 +97,8 @@ def ends(shape: Shape) -> Any:
     """Where each part of a room (bytes,) ends, each starting at a cache line."""
     entries, words = 16 * shape.nibbles, 256 * shape.stages
     sizes = (
-        entries, (shape.digits - 1) * entries, words, 8, 32, 12, 8, 4 * entries, 4 * words, 4 * shape.splits, 8, 8, 8,
-        8 * shape.nprobe, 4 * shape.nprobe,
+        entries, (shape.digits - 1) * entries, words, LEASTS * shape.stages, 8, 32, 12, 8, 4 * entries, 4 * words,
+        4 * shape.splits, 8, 8, 8, 8 * shape.nprobe, 4 * shape.nprobe,
     )  # fmt: skip
     out = np.zeros(len(sizes) + 1, np.int64)
     for i in range(len(sizes)):
@@ -115,29 +119,30 @@ def carve(room: Any, shape: Shape) -> Any:
         room[at[0] : at[0] + n * entries].reshape((n, entries)),
         room[at[1] : at[1] + n * entries * (shape.digits - 1)].reshape((n, entries * (shape.digits - 1))),
         room[at[2] : at[2] + n * 256 * stages].reshape((n, stages, 256)),
-        room[at[3] : at[3] + 8 * n].view(np.int64),
-        room[at[4] : at[4] + 32 * n].reshape((n, 32)),
-        room[at[5] : at[5] + 12 * n].view(np.float32).reshape((n, 3)),
-        room[at[6] : at[6] + 8 * n].view(np.float64),
-        room[at[7] : at[7] + 4 * n * entries].view(np.float32).reshape((n, entries)),
-        room[at[8] : at[8] + 4 * n * 256 * stages].view(np.float32).reshape((n, stages, 256)),
-        room[at[9] : at[9] + 4 * n * shape.splits].view(np.float32).reshape((n, shape.splits)),
-        room[at[10] : at[10] + 8 * n].view(np.float64),
+        room[at[3] : at[3] + n * LEASTS * stages].reshape((n, stages, LEASTS)),
+        room[at[4] : at[4] + 8 * n].view(np.int64),
+        room[at[5] : at[5] + 32 * n].reshape((n, 32)),
+        room[at[6] : at[6] + 12 * n].view(np.float32).reshape((n, 3)),
+        room[at[7] : at[7] + 8 * n].view(np.float64),
+        room[at[8] : at[8] + 4 * n * entries].view(np.float32).reshape((n, entries)),
+        room[at[9] : at[9] + 4 * n * 256 * stages].view(np.float32).reshape((n, stages, 256)),
+        room[at[10] : at[10] + 4 * n * shape.splits].view(np.float32).reshape((n, shape.splits)),
         room[at[11] : at[11] + 8 * n].view(np.float64),
         room[at[12] : at[12] + 8 * n].view(np.float64),
+        room[at[13] : at[13] + 8 * n].view(np.float64),
     )
-    lists = room[at[13] : at[13] + 8 * n * shape.nprobe].view(np.int64).reshape((n, shape.nprobe))
-    products = room[at[14] : at[14] + 4 * n * shape.nprobe].view(np.float32).reshape((n, shape.nprobe))
+    lists = room[at[14] : at[14] + 8 * n * shape.nprobe].view(np.int64).reshape((n, shape.nprobe))
+    products = room[at[15] : at[15] + 4 * n * shape.nprobe].view(np.float32).reshape((n, shape.nprobe))
     return queries, lists, products
 
 
-@njit(nogil=True)
+@njit(nogil=True, _nrt=False)
 def place(row: int) -> int:
     """Where a row's sum is among 32: even bytes of both halves of a column come before odd ones."""
     return 16 * ((row >> 3) & 1) + 8 * (row >> 4) + (row & 7)
 
 
-@njit(nogil=True)
+@njit(nogil=True, _nrt=False)
 def norm_of(blocks: Any, at: int, row: int, layout: Layout, norms: Any) -> Any:
     """The squared norm of a row of the block at byte ``at``, of those that codes stand for; two bytes low one first."""
     if layout.norm_bits == 8:
@@ -146,7 +151,7 @@ def norm_of(blocks: Any, at: int, row: int, layout: Layout, norms: Any) -> Any:
     return norms[np.int64(blocks[place]) | np.int64(blocks[place + 1]) << 8]
 
 
-@njit(nogil=True)
+@njit(nogil=True, _nrt=False)
 def gain_at(blocks: Any, at: int, row: int, layout: Layout) -> Any:
     """The code of the gain of a row of the block at byte ``at``."""
     if layout.gain_bits == 4:
@@ -154,23 +159,7 @@ def gain_at(blocks: Any, at: int, row: int, layout: Layout) -> Any:
     return np.int64(blocks[at + layout.gain_at + row])
 
 
-@njit(nogil=True)
-def tile_stages(stage_deficits: Any, doublings: Any, tile: int) -> Any:
-    """The deficits of stages (nq, stages, 256), doubled, as ``block_bounds`` reads them for ``tile`` queries at once.
-
-    Those of an entry lie side by side: (tiles, stages, 256, tile) uint16 in one row. Queries left over have none.
-    """
-    nq, stages, words = stage_deficits.shape
-    out = np.empty(nq // tile * tile * stages * words, np.uint16)
-    for q in range(nq // tile * tile):
-        first = (q // tile * tile) * stages * words + q % tile
-        for s in range(stages):
-            for w in range(words):
-                out[first + (s * words + w) * tile] = np.uint16(stage_deficits[q, s, w]) << np.uint16(doublings[q])
-    return out
-
-
-@njit(nogil=True)
+@njit(nogil=True, _nrt=False)
 def bound_of(deficit: Any, blocks: Any, at: int, row: int, layout: Layout, norms: Any, affine: Any, q: int) -> Any:
     """The float32 bound of a row with this sum of deficits, in the roundings of the vectors of ``bounds.py``."""
     bound = np.float32(deficit) * affine[q, 0] + affine[q, 1]

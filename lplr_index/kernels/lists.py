@@ -16,10 +16,23 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from lplr_index.kernels import bounds, layout, portable, scan, thresholds, topk, vectors, waiting
+from lplr_index.kernels import (
+    bounds,
+    layout,
+    portable,
+    scan,
+    scoring,
+    settling,
+    stages,
+    thresholds,
+    topk,
+    vectors,
+    waiting,
+)
 from lplr_index.kernels.bounds import block_bounds
 from lplr_index.kernels.layout import BLOCK, Layout, Levels, Queries, Segments, Shape, carve, place
-from lplr_index.kernels.scan import least_bound, lowest_bit, raise_threshold
+from lplr_index.kernels.scan import lowest_bit
+from lplr_index.kernels.scoring import least_bound, raise_threshold
 from lplr_index.kernels.topk import forget, name_nobody
 from lplr_index.kernels.waiting import Packed, Results, Waiting, make_room, rank, score, tighten
 
@@ -27,7 +40,8 @@ MANY = 512  # rows that wait to be scored together, or four times k
 NEW = 16  # rows that are worth looking at the waiting ones again for, where bounds tell how low a score can be;
 FIRST = 32  # else, so many times k are worth scoring the best for a first threshold
 _SOURCES = [
-    Path(str(module.__file__)) for module in (bounds, layout, portable, scan, thresholds, topk, vectors, waiting)
+    Path(str(module.__file__))
+    for module in (bounds, layout, portable, scan, scoring, settling, stages, thresholds, topk, vectors, waiting)
 ]
 STAMP = int.from_bytes(hashlib.sha256(b"".join(file.read_bytes() for file in _SOURCES)).digest()[:7], "little")
 
@@ -101,7 +115,7 @@ def make_scan_lists(simd: int) -> Any:
             levels.places.shape[0] > 0,
             max(MANY, min(4 * k, numbers.shape[0])),
         )
-        mask, sums, no_tables = np.empty(1, np.uint32), np.empty(BLOCK, np.uint16), np.empty(0, np.uint16)
+        mask, sums = np.empty(1, np.uint32), np.empty(BLOCK, np.uint16)
         rows, more = np.empty(many + BLOCK, np.int64), np.empty(many + BLOCK)
         deficits, bounds = np.empty(many + BLOCK, np.uint16), np.empty(many + BLOCK, np.float32)
         for q in range(lists.shape[0]):
@@ -123,7 +137,7 @@ def make_scan_lists(simd: int) -> Any:
                         continue
                     left = np.uint32(live & block_bounds(
                         simd, 1, 2, blocks, block * layout.block_bytes, layout, levels, segments, queries, q,
-                        no_tables, sums, mask,
+                        sums, mask,
                     ))  # fmt: skip
                     while left != 0:
                         row = lowest_bit(left)

@@ -12,6 +12,7 @@ from lplr_index.kernels.layout import (
     GROUP,
     MOST,
     SECONDS,
+    SPARED,
     Layout,
     Levels,
     Queries,
@@ -22,76 +23,83 @@ from lplr_index.kernels.layout import (
 )
 
 
-@njit(nogil=True)
-def _add_columns(blocks: Any, at: int, first: int, last: int, table: Any, sums: Any) -> None:
-    """Add to ``sums`` (32,) int64 what the columns ``first`` to ``last`` of a block select of ``table``."""
-    phase, group = np.zeros(BLOCK, np.int64), np.empty(BLOCK, np.int64)
+@njit(nogil=True, _nrt=False)
+def _add_columns(blocks: Any, spot: int, high: int, first: int, last: int, tables: Any, q: int) -> Any:
+    """What the columns ``first`` to ``last`` of the row whose nibbles lie from byte ``spot`` on select of a table."""
+    total = 0
     while first < last:
         count = GROUP
         while first + count > last:
             count >>= 1
         for parity in range(2):
-            group[:] = 0
+            group = 0
             for column in range(first + parity, first + count, 2):
-                for j in range(16):
-                    r, code = (j >> 1) + 8 * (j & 1), blocks[at + 16 * column + j]
-                    group[r] += table[16 * column + (code & 15)]
-                    group[r + 16] += table[16 * column + (code >> 4)]
-            phase += np.minimum(group, 255)
+                group += tables[q, 16 * column + ((blocks[spot + 16 * column] >> high) & 15)]
+            total += min(group, 255)
         first += count
-    sums[:] = np.minimum(sums + phase, MOST)
+    return total
 
 
-@njit(nogil=True)
-def _sum_of_columns(digits: int, blocks: Any, at: int, segments: Segments, table: Any, second: Any, sums: Any) -> None:
-    """The sums (32,) int64 of what a block's columns select of ``table`` (nibbles * 16,), in the same steps.
+@njit(nogil=True, _nrt=False)
+def _deficit(
+    digits: int, blocks: Any, at: int, row: int, segments: Segments, deficits: Any, seconds: Any, q: int
+) -> Any:  # fmt: skip
+    """The sum of what a row's columns select of the tables of query q, in the smallest steps.
 
-    Of two ``digits``, the parts of a step in ``second`` (nibbles * 16,) are added up too, and carried over.
+    Of two ``digits``, the parts of a step are added up too, and carried over.
     """
-    parts, first = np.zeros(BLOCK, np.int64), 0
-    sums[:] = 0
+    spot, high = at + 2 * (row & 7) + ((row >> 3) & 1), 4 * (row >> 4)
+    total = parts = first = 0
     for s in range(segments.ends.shape[0]):
-        last = segments.ends[s]
-        _add_columns(blocks, at, first, last, table, sums)
+        last, doublings = segments.ends[s], segments.doublings[s]
+        total = min(total + _add_columns(blocks, spot, high, first, last, deficits, q), MOST)
         if digits == 2:
-            _add_columns(blocks, at, first, last, second, parts)
-            sums[:] = np.minimum(sums + (parts >> SECONDS), MOST)
-            parts = np.minimum((parts & ((1 << SECONDS) - 1)) << segments.doublings[s], MOST)
-        sums[:] = np.minimum(sums << segments.doublings[s], MOST)
+            parts = min(parts + _add_columns(blocks, spot, high, first, last, seconds, q), MOST)
+            total = min(total + (parts >> SECONDS), MOST)
+            parts = min((parts & ((1 << SECONDS) - 1)) << doublings, MOST)
+        total = min(total << doublings, MOST)
         first = last
-    sums[:] = np.minimum(sums + (parts >> SECONDS), MOST)
+    return min(total + (parts >> SECONDS), MOST)
 
 
-@njit(nogil=True)
+@njit(nogil=True, _nrt=False)
+def _of_stages(tables: Any, blocks: Any, at: int, row: int, layout: Layout, spared: int, q: int) -> Any:
+    """What a row's stages select of tables (nq, stages, entries), by their codes without the ``spared`` low bits."""
+    total = np.int64(0)
+    for s in range(layout.stages):
+        code = np.int64(blocks[at + 16 * layout.nibbles + BLOCK * s + row])
+        total += np.int64(tables[q, s, code >> spared])
+    return total
+
+
+@njit(nogil=True, _nrt=False)
+def _passes(deficit: int, blocks: Any, at: int, row: int, layout: Layout, norms: Any, queries: Queries, q: int) -> Any:
+    """Whether a row with this sum of deficits may reach the threshold of query q."""
+    if layout.gain_bits == 8 or layout.norm_bits:
+        return bound_of(deficit, blocks, at, row, layout, norms, queries.affine, q) >= queries.affine[q, 2]
+    code = gain_at(blocks, at, row, layout) if layout.gain_bits else 0
+    return deficit <= (np.int64(queries.limits[q, 16 + code]) << 8 | np.int64(queries.limits[q, code]))
+
+
+@njit(nogil=True, _nrt=False)
 def portable_bounds(
     tile: int, digits: int, blocks: Any, at: int, layout: Layout, levels: Levels, segments: Segments, queries: Queries,
-    q: int, stage_tables: Any, sums: Any, masks: Any,
+    q: int, sums: Any, masks: Any,
 ) -> Any:  # fmt: skip
     """What ``bounds.block_bounds`` says, without vectors."""
-    plain = layout.gain_bits != 8 and layout.norm_bits == 0
-    total, every = np.empty(BLOCK, np.int64), np.uint32(0)
+    every = np.uint32(0)
     for t in range(tile):
-        _sum_of_columns(digits, blocks, at, segments, queries.deficits[q + t], queries.seconds[q + t], total)
-        for s in range(layout.stages):
-            codes = at + 16 * layout.nibbles + BLOCK * s
-            for r in range(BLOCK):
-                deficit = np.int64(queries.stage_deficits[q + t, s, blocks[codes + r]])
-                total[r] += deficit << queries.stage_doublings[q + t]
-        total[:] = np.minimum(total, MOST)
-        mask = np.uint32(0)
+        me, mask = q + t, np.uint32(0)
         for r in range(BLOCK):
-            sums[t * BLOCK + place(r)] = total[r]
-            if plain:
-                code = gain_at(blocks, at, r, layout) if layout.gain_bits else 0
-                low, high = queries.limits[q + t, code], queries.limits[q + t, 16 + code]
-                fine = total[r] <= (np.int64(high) << 8 | np.int64(low))
-            else:
-                fine = (
-                    bound_of(total[r], blocks, at, r, layout, levels.norms, queries.affine, q + t)
-                    >= queries.affine[q + t, 2]
-                )
-            if fine:
-                mask |= np.uint32(1) << np.uint32(r)
+            deficit = _deficit(digits, blocks, at, r, segments, queries.deficits, queries.seconds, me)
+            doublings = queries.stage_doublings[me]
+            least = min(_of_stages(queries.stage_least, blocks, at, r, layout, SPARED, me), 255) << doublings
+            if _passes(min(deficit + least, MOST), blocks, at, r, layout, levels.norms, queries, me):
+                whole = _of_stages(queries.stage_deficits, blocks, at, r, layout, 0, me) << doublings
+                deficit = min(deficit + whole, MOST)
+                if _passes(deficit, blocks, at, r, layout, levels.norms, queries, me):
+                    mask |= np.uint32(1) << np.uint32(r)
+            sums[t * BLOCK + place(r)] = deficit
         masks[t] = mask
         every |= mask
     return every

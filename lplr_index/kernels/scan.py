@@ -12,34 +12,51 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from lplr_index.kernels import bounds, layout, portable, thresholds, topk, vectors
+from lplr_index.kernels import bounds, layout, portable, scoring, settling, stages, thresholds, topk, vectors
 from lplr_index.kernels.bounds import block_bounds
 from lplr_index.kernels.layout import (
     BLOCK,
-    MOST,
     Layout,
     Levels,
     Queries,
     Segments,
-    bound_of,
-    gain_at,
-    norm_of,
     place,
-    tile_stages,
 )
-from lplr_index.kernels.topk import offer
+from lplr_index.kernels.scoring import least_bound, raise_threshold
+from lplr_index.kernels.settling import Best, Scanned, settle, settle_by_estimates
 
 TILE = 4  # queries that share one reading of a block
 SEGMENT = 128  # blocks that stay in the cache while all queries pass over them
-_SOURCES = [Path(str(module.__file__)) for module in (bounds, layout, portable, thresholds, topk, vectors)]
+_SOURCES = [
+    Path(str(module.__file__))
+    for module in (bounds, layout, portable, scoring, settling, stages, thresholds, topk, vectors)
+]
 STAMP = int.from_bytes(hashlib.sha256(b"".join(file.read_bytes() for file in _SOURCES)).digest()[:7], "little")
+
+
+class Scratch(NamedTuple):
+    """What a scan writes down for itself, for the queries of a tile."""
+
+    masks: Any  # (TILE,) uint32: rows of a block that may matter
+    sums: Any  # (TILE * 32,) uint16: their deficits
+    rows: Any  # (TILE, 64) int64: rows that may matter and wait to be settled
+    deficits: Any  # (TILE, 64) uint16
+    holds: Any  # (TILE,) int64: how many wait
+    keys: Any  # (64,) float32
+
+
+def new_scratch() -> Scratch:
+    """Room for it: kernels without references to count cannot ask for memory."""
+    rows, deficits = np.empty((TILE, 2 * BLOCK), np.int64), np.empty((TILE, 2 * BLOCK), np.uint16)
+    masks, sums = np.empty(TILE, np.uint32), np.empty(TILE * BLOCK, np.uint16)
+    return Scratch(masks, sums, rows, deficits, np.zeros(TILE, np.int64), np.empty(2 * BLOCK, np.float32))
 
 
 @intrinsic
@@ -52,87 +69,7 @@ def lowest_bit(typingctx: Any, mask: Any) -> Any:
     return types.int64(types.uint32), generate
 
 
-@njit(nogil=True)
-def exact_keys(
-    rows: Any, blocks: Any, layout: Layout, places: Any, levels: Any, norms: Any, q: int, exact: Any, stages: Any,
-    split: Any, base: Any, norm: Any, more: Any, keys: Any,
-) -> None:  # fmt: skip
-    """The ``keys`` (n,) of ``rows`` (n,) of the blocks: the float32 score, or minus the float32 squared distance.
-
-    ``places``, ``levels`` and ``norms`` are what ``Levels`` holds, the arrays after ``q`` are of ``Queries``:
-    numba counts references whenever an array is taken from a tuple or handed to a function; a row costs half of that.
-    ``more`` (n,) float64 is added to the scores, unless it is empty: products with the centroids of lists.
-    """
-    me, thirds = np.uint64(q), levels.shape[1] > 256
-    for i in range(rows.shape[0]):
-        row, at = rows[i] % BLOCK, rows[i] // BLOCK * layout.block_bytes
-        spot, high = np.uint64(at + 2 * (row & 7) + ((row >> 3) & 1)), np.uint8(4 * (row >> 4))
-        a = b = c = d = 0.0  # sums of every fourth column: additions that do not wait for each other
-        for four in range(0, 16 * (layout.nibbles & ~3), 64):
-            column = np.uint64(four)  # numbers without a sign are no places counted from the end
-            a += np.float64(exact[me, column + np.uint64((blocks[spot + column] >> high) & 15)])
-            column += np.uint64(16)
-            b += np.float64(exact[me, column + np.uint64((blocks[spot + column] >> high) & 15)])
-            column += np.uint64(16)
-            c += np.float64(exact[me, column + np.uint64((blocks[spot + column] >> high) & 15)])
-            column += np.uint64(16)
-            d += np.float64(exact[me, column + np.uint64((blocks[spot + column] >> high) & 15)])
-        if layout.nibbles & 2:
-            column = np.uint64(16 * (layout.nibbles - 2))
-            a += np.float64(exact[me, column + np.uint64((blocks[spot + column] >> high) & 15)])
-            column += np.uint64(16)
-            b += np.float64(exact[me, column + np.uint64((blocks[spot + column] >> high) & 15)])
-        score = (a + b) + (c + d)
-        for s in range(layout.stages):
-            score += np.float64(stages[q, s, blocks[at + 16 * layout.nibbles + BLOCK * s + row]])
-        a = b = 0.0  # of the columns whose codes span nibbles, and of every other one of them
-        for part in range(places.shape[0]):
-            p = np.uint64(part)
-            first = (blocks[spot + np.uint64(16 * places[p, 0])] >> high) & 15
-            second = (blocks[spot + np.uint64(16 * places[p, 1])] >> high) & 15
-            code = np.uint64(first) | np.uint64(second) << np.uint64(4)
-            if thirds:
-                third = (blocks[spot + np.uint64(16 * places[p, 2])] >> high) & 15
-                code |= np.uint64((third >> places[p, 3]) & places[p, 4]) << np.uint64(8)
-            a, b = b, a + np.float64(split[me, p]) * np.float64(levels[p, code])
-        score += a + b
-        score += base[q] + more[i] if more.shape[0] else base[q]
-        if layout.gain_bits:
-            gain = gain_at(blocks, at, row, layout)
-            score *= layout.gain_least + layout.gain_step * np.float64(gain) if gain else 0.0
-        keys[i] = np.float32(score)
-        if layout.norm_bits:
-            stored = np.float64(norm_of(blocks, at, row, layout, norms))
-            keys[i] = -np.float32(max(0.0, norm[q] + stored - 2.0 * score))
-
-
-@njit(nogil=True)
-def raise_threshold(layout: Layout, queries: Queries, q: int, least: float) -> None:
-    """Let rows pass whose bound reaches ``least``, and few others: of one more deficit, which float32 may lose."""
-    queries.affine[q, 2] = least
-    step, best = -np.float64(queries.affine[q, 0]), np.float64(queries.affine[q, 1])
-    for code in range(16):
-        gain = 1.0
-        if layout.gain_bits:
-            gain = layout.gain_least + layout.gain_step * code if code else 0.0
-        limit = MOST if least <= 0 else 0
-        if gain > 0:
-            room = best - least / gain
-            limit = MOST
-            if room <= 0:
-                limit = 0
-            elif room < step * (MOST - 1):
-                limit = int(room / step) + 1
-        queries.limits[q, code], queries.limits[q, 16 + code] = limit & 255, limit >> 8
-
-
-@njit(nogil=True)
-def least_bound(worst: float, queries: Queries, q: int) -> Any:
-    """What the bound of a row reaches whose exact key is ``worst``, roundings aside."""
-    return worst + queries.norm[q] - queries.slack[q] - 1e-6 * abs(worst)
-
-
-@njit(nogil=True)
+@njit(nogil=True, _nrt=False)
 def _share(shared: Any, keys: Any, layout: Layout, queries: Queries, q: int, estimate: Any) -> None:
     """Take a higher threshold from those who scan other rows, or leave them one's own."""
     worst = keys[q, 0]
@@ -146,48 +83,19 @@ def _share(shared: Any, keys: Any, layout: Layout, queries: Queries, q: int, est
         shared[q] = worst
 
 
-@njit(nogil=True)
-def _estimated_keys(
-    rows: Any, deficits: Any, blocks: Any, layout: Layout, norms: Any, q: int, affine: Any, keys: Any
-) -> None:  # fmt: skip
-    """What ``deficits`` (n,) tell of the ``keys`` (n,) of ``rows`` (n,)."""
-    for i in range(rows.shape[0]):
-        row, at = rows[i] % BLOCK, rows[i] // BLOCK * layout.block_bytes
-        keys[i] = bound_of(deficits[i], blocks, at, row, layout, norms, affine, q)
-
-
-@njit(nogil=True)
-def settle(
-    rows: Any, deficits: Any, blocks: Any, row0: int, layout: Layout, levels: Levels, queries: Queries,
-    q: int, ids: Any, best: Any, found: Any, counts: Any, k: int, estimate: Any, radius: float,
-) -> None:  # fmt: skip
-    """Offer ``rows`` (n,) of the blocks that may matter to query q, by exact keys or by what ``deficits`` (n,) tell.
-
-    Many at a time, so that the query's tables are in the cache.
-    """
-    keys, no_products = np.empty(rows.shape[0], np.float32), np.empty(0)
+@njit(nogil=True, _nrt=False)
+def _settle(t: int, q: int, scanned: Scanned, best: Best, scratch: Scratch, estimate: Any) -> None:
+    """Settle the rows that wait for query q, the t-th of the tile."""
+    holds = scratch.holds[t]
+    rows, keys = scratch.rows[t, :holds], scratch.keys[:holds]
     if estimate:
-        _estimated_keys(rows, deficits, blocks, layout, levels.norms, q, queries.affine, keys)
+        settle_by_estimates(rows, scratch.deficits[t, :holds], q, scanned, best, keys)
     else:
-        exact_keys(
-            rows, blocks, layout, levels.places, levels.split, levels.norms, q, queries.exact, queries.stages,
-            queries.split, queries.base, queries.norm, no_products, keys,
-        )  # fmt: skip
-    for i in range(rows.shape[0]):
-        number = row0 + rows[i]
-        if ids.shape[0]:
-            number = ids[number]
-        if radius == -np.inf:
-            offer(best, found, counts, q, k, keys[i], number)
-        elif keys[i] > radius:
-            best[q, counts[q]], found[q, counts[q]] = keys[i], number
-            counts[q] += 1
-    if radius == -np.inf and best[q, 0] > -np.inf:
-        worst = np.float64(best[q, 0])
-        raise_threshold(layout, queries, q, worst if estimate else least_bound(worst, queries, q))
+        settle(rows, q, scanned, best, keys)
+    scratch.holds[t] = 0
 
 
-@njit(nogil=True)
+@njit(nogil=True, _nrt=False)
 def _live(block: int, rows: int, row0: int, allowed: Any) -> Any:
     """The rows of a block that there are and that the filter lets pass, as bits."""
     live = np.uint32(0xFFFFFFFF)
@@ -202,11 +110,11 @@ def make_scan(simd: int) -> Any:
     """The scan for one instruction set; ``simd`` and the stamp reach numba's cache key through the closure."""
     stamp = STAMP
 
-    @njit(nogil=True, cache=True)
+    @njit(nogil=True, _nrt=False, cache=True)
     def scan(
         blocks: Any, first: int, rows: int, row0: int, layout: Layout, levels: Levels, segments: Segments,
         queries: Queries, allowed: Any, ids: Any, keys: Any, found: Any, counts: Any, k: int, shared: Any,
-        radius: float,
+        radius: float, scratch: Scratch,
     ) -> int:  # fmt: skip
         """Offer rows of ``blocks`` (bytes,) uint8, from block ``first`` to row ``rows``, to the k best (nq, room).
 
@@ -217,10 +125,8 @@ def make_scan(simd: int) -> Any:
         Returns the next block.
         """
         _ = stamp
-        masks, sums = np.empty(TILE, np.uint32), np.empty(TILE * BLOCK, np.uint16)
-        held, deficits = np.empty((TILE, 2 * BLOCK), np.int64), np.empty((TILE, 2 * BLOCK), np.uint16)
-        holds = np.zeros(TILE, np.int64)  # rows that may matter and wait to be scored
-        stage_tables = tile_stages(queries.stage_deficits, queries.stage_doublings, TILE)
+        masks, sums, held, deficits, holds = scratch[:5]
+        scanned, best = Scanned(blocks, row0, ids, layout, levels, queries), Best(keys, found, counts, k, radius)
         nq, last = queries.base.shape[0], (rows + BLOCK - 1) // BLOCK
         ranging, estimate = radius > -np.inf, segments.ends[-1] < layout.nibbles
         if ranging:
@@ -241,12 +147,10 @@ def make_scan(simd: int) -> Any:
                     at = block * layout.block_bytes
                     if tile == TILE:
                         some = block_bounds(
-                            simd, TILE, 1, blocks, at, layout, levels, segments, queries, q, stage_tables, sums, masks
+                            simd, TILE, 1, blocks, at, layout, levels, segments, queries, q, sums, masks
                         )
                     else:
-                        some = block_bounds(
-                            simd, 1, 1, blocks, at, layout, levels, segments, queries, q, stage_tables, sums, masks
-                        )
+                        some = block_bounds(simd, 1, 1, blocks, at, layout, levels, segments, queries, q, sums, masks)
                     if some == 0:
                         continue
                     for t in range(tile):
@@ -258,18 +162,10 @@ def make_scan(simd: int) -> Any:
                             deficits[t, holds[t]] = sums[t * BLOCK + place(row)]
                             holds[t] += 1
                         if holds[t] >= BLOCK or (ranging and holds[t]):
-                            settle(
-                                held[t, : holds[t]], deficits[t, : holds[t]], blocks, row0, layout, levels,
-                                queries, q + t, ids, keys, found, counts, k, estimate, radius,
-                            )  # fmt: skip
-                            holds[t] = 0
+                            _settle(t, q + t, scanned, best, scratch, estimate)
                 for t in range(tile):
                     if holds[t]:
-                        settle(
-                            held[t, : holds[t]], deficits[t, : holds[t]], blocks, row0, layout, levels,
-                            queries, q + t, ids, keys, found, counts, k, estimate, radius,
-                        )  # fmt: skip
-                        holds[t] = 0
+                        _settle(t, q + t, scanned, best, scratch, estimate)
                 q += tile
         return last
 
@@ -290,25 +186,9 @@ def make_finish() -> Any:
         ``blocks`` hold the ``count`` rows of the index from ``row0`` on; ``ids`` as in ``scan``.
         """
         _ = stamp
-        no_deficits, estimate = np.empty(0, np.uint16), False
+        scanned, best = Scanned(blocks, row0, ids, layout, levels, queries), Best(keys, found, counts, k, -np.inf)
         for q in range(rows.shape[0]):
             mine = rows[q, np.searchsorted(rows[q], row0) : np.searchsorted(rows[q], row0 + count)] - row0
-            settle(
-                mine,
-                no_deficits,
-                blocks,
-                row0,
-                layout,
-                levels,
-                queries,
-                q,
-                ids,
-                keys,
-                found,
-                counts,
-                k,
-                estimate,
-                -np.inf,
-            )
+            settle(mine, q, scanned, best, np.empty(mine.shape[0], np.float32))
 
     return finish

@@ -268,6 +268,18 @@ def tables(
 
 
 @njit(nogil=True)
+def _least_of_groups(q: int, stage_deficits: Any, stage_least: Any) -> None:
+    """Fill ``stage_least`` (nq, stages, groups) with the least of groups of deficits (nq, stages, 256), for query q."""
+    size = 256 // stage_least.shape[2]
+    for s in range(stage_least.shape[1]):
+        for group in range(stage_least.shape[2]):
+            least = stage_deficits[q, s, size * group]
+            for v in range(size * group + 1, size * group + size):
+                least = min(least, stage_deficits[q, s, v])
+            stage_least[q, s, group] = least
+
+
+@njit(nogil=True)
 def _make_ready(q: int, xq: Any, y: Any, parts: Parts, keys: Keys, queries: Any) -> None:
     """Fill ``queries``, ``Queries`` of layout.py whose ``stages`` are there, for query q.
 
@@ -281,6 +293,7 @@ def _make_ready(q: int, xq: Any, y: Any, parts: Parts, keys: Keys, queries: Any)
         q, y, queries.stages, parts, queries.exact, queries.deficits, queries.seconds, queries.stage_deficits,
         queries.stage_doublings,
     )  # fmt: skip
+    _least_of_groups(q, queries.stage_deficits, queries.stage_least)
     factor = 2.0 if keys.norms else 1.0
     norm = length + keys.unit if keys.norms else 0.0
     queries.affine[q, 0] = -factor * scale

@@ -23,18 +23,22 @@ class Thresholds:
         """A constant."""
         return ir.Constant(ir.IntType(64), value)
 
-    def masks(self, sums: list[list[Any]]) -> Any:
-        """Store each query's bit mask; return what is in any. ``sums`` are in two halves, see ``place``."""
+    def masks(self, first: Any, sums: list[list[Any]]) -> Any:
+        """Store the bit masks of queries from ``first`` on; return what is in any. ``sums`` are in two halves each."""
         b = self.b
         with b.if_else(b.icmp_signed("!=", self.at["plain"], self.int64(0))) as (plain, other):
             with plain:
-                self.compare_with_limits(sums)
+                self.compare_with_limits(first, sums)
             with other:
-                self.compare_as_floats(sums)
-        masks = [b.load(b.gep(self.at["masks"], [self.int64(q)])) for q in range(len(sums))]
+                self.compare_as_floats(first, sums)
+        masks = [b.load(self.mask(first, q)) for q in range(len(sums))]
         return functools.reduce(b.or_, masks)
 
-    def compare_with_limits(self, sums: list[list[Any]]) -> None:
+    def mask(self, first: Any, q: int) -> Any:
+        """Where the mask of the ``q``-th query from ``first`` on is."""
+        return self.b.gep(self.at["masks"], [self.b.add(first, self.int64(q))])
+
+    def compare_with_limits(self, first: Any, sums: list[list[Any]]) -> None:
         """Where a row has a gain of four bits at most: the gain selects the limit."""
         b, sixteen, twice = self.b, vectors.numbers(8, 16), (*range(16), *range(16))
         codes = self.emit.load(self.at["codes"], self.at["gains_at"], sixteen)
@@ -44,34 +48,35 @@ class Thresholds:
         for q, deficits in enumerate(sums):
             found = []
             for at in (0, 16):
-                table = self.emit.load(self.at["limits"], self.int64(32 * q + at), sixteen)
+                place = b.add(b.mul(first, self.int64(32)), self.int64(32 * q + at))
+                table = self.emit.load(self.at["limits"], place, sixteen)
                 found.append(b.bitcast(self.emit.look_up(self.emit.pick(table, twice), index), _WORDS))
             even = b.or_(b.and_(found[0], least), b.shl(found[1], eight))
             odd = b.or_(b.lshr(found[0], eight), b.and_(found[1], b.shl(least, eight)))
             fine = [b.icmp_unsigned("<=", x, limit) for x, limit in zip(deficits, (even, odd), strict=True)]
             order = (*range(8), *range(16, 24), *range(8, 16), *range(24, 32))
             mask = b.bitcast(self.emit.pick(fine[0], order, fine[1]), ir.IntType(32))
-            b.store(mask, b.gep(self.at["masks"], [self.int64(q)]))
+            b.store(mask, self.mask(first, q))
 
-    def compare_as_floats(self, sums: list[list[Any]]) -> None:
+    def compare_as_floats(self, first: Any, sums: list[list[Any]]) -> None:
         """Where rows have larger gains, or norms."""
         b, number = self.b, ir.IntType(32)
         masks = [ir.Constant(number, 0)] * len(sums)
         for eighth in range(4):
             gains, norms = self.gains(eighth), self.norms(eighth)
             for q, halves in enumerate(sums):
+                places = [b.add(b.mul(first, self.int64(3)), self.int64(3 * q + i)) for i in range(3)]
                 a, c, threshold = (
-                    self.emit.splat(b.load(b.gep(self.at["affine"], [self.int64(3 * q + i)])), _FLOATS)
-                    for i in range(3)
+                    self.emit.splat(b.load(b.gep(self.at["affine"], [place])), _FLOATS) for place in places
                 )
-                first = 8 * (eighth // 2)
-                part = self.emit.pick(halves[eighth % 2], range(first, first + 8))
+                start = 8 * (eighth // 2)
+                part = self.emit.pick(halves[eighth % 2], range(start, start + 8))
                 deficits = b.uitofp(b.zext(part, vectors.numbers(32, 8)), _FLOATS)
                 bound = b.fsub(b.fmul(b.fadd(b.fmul(deficits, a), c), gains), norms)
                 hits = b.zext(b.bitcast(b.fcmp_ordered(">=", bound, threshold), ir.IntType(8)), number)
                 masks[q] = b.or_(masks[q], b.shl(hits, ir.Constant(number, 8 * eighth)))
         for q, mask in enumerate(masks):
-            b.store(mask, b.gep(self.at["masks"], [self.int64(q)]))
+            b.store(mask, self.mask(first, q))
 
     def gains(self, eighth: int) -> Any:
         """The gains of eight rows as floats, one where the layout has none."""

@@ -28,13 +28,13 @@ NOBODY = np.iinfo(np.int64).max  # the id of no row, behind every other; -1 in w
 HEAP_MOST = 32  # beyond, moving entries in a heap costs more than finding the k best of 2 k now and then
 
 
-@njit(nogil=True)
+@njit(nogil=True, _nrt=False)
 def worse(key: Any, number: int, other: Any, other_number: int) -> bool:
     """Whether (key, id) ranks behind the other."""
     return key < other or (key == other and number > other_number)
 
 
-@njit(nogil=True)
+@njit(nogil=True, _nrt=False)
 def _sift_down(keys: Any, ids: Any, at: int, size: int) -> None:
     """Restore the heap (worst at the root) of the first ``size`` entries after that at ``at`` was replaced."""
     key, number = keys[at], ids[at]
@@ -51,13 +51,13 @@ def _sift_down(keys: Any, ids: Any, at: int, size: int) -> None:
     keys[at], ids[at] = key, number
 
 
-@njit(nogil=True)
+@njit(nogil=True, _nrt=False)
 def _swap(keys: Any, ids: Any, i: int, j: int) -> None:
     keys[i], keys[j] = keys[j], keys[i]
     ids[i], ids[j] = ids[j], ids[i]
 
 
-@njit(nogil=True)
+@njit(nogil=True, _nrt=False)
 def keep(keys: Any, ids: Any, size: int, k: int) -> None:
     """Bring the k best of the first ``size`` entries to the front, the worst of them first of all (quickselect)."""
     low, high = 0, size - 1
@@ -91,7 +91,7 @@ def keep(keys: Any, ids: Any, size: int, k: int) -> None:
     _swap(keys, ids, 0, last)
 
 
-@njit(nogil=True)
+@njit(nogil=True, _nrt=False)
 def offer(keys: Any, ids: Any, counts: Any, q: int, k: int, key: Any, number: int) -> bool:
     """Offer (key, id) to query q's entries, of which there are ``counts[q]``, k at least. Whether the worst changed."""
     if not worse(keys[q, 0], ids[q, 0], key, number):

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 
 from lplr_index.kernels.layout import BLOCK, MOST, Layout, Levels, Queries, Segments, gain_at, norm_of
-from lplr_index.kernels.scan import exact_keys, least_bound
+from lplr_index.kernels.scoring import exact_keys, least_bound
 from lplr_index.kernels.topk import kth_largest, offer, reached_by, room_of, sort_best
 
 _ROUNDED_OFF = 0.0162  # of a step, that two digits lose: a 64th, and what float32 does
@@ -144,11 +144,8 @@ def _exact(
     ids: Any,
 ) -> None:  # fmt: skip
     """The keys and ids (last - first,) of rows ``first`` to ``last``."""
-    rows, levels = waiting.rows[first:last], packed.levels
-    exact_keys(
-        rows, packed.blocks, packed.layout, levels.places, levels.split, levels.norms, q, queries.exact, queries.stages,
-        queries.split, queries.base, queries.norm, waiting.products[first:last], keys,
-    )  # fmt: skip
+    rows, more = waiting.rows[first:last], waiting.products[first:last]
+    exact_keys(rows, packed.blocks, packed.layout, packed.levels, queries, q, more, keys)
     numbers, own = results.numbers, results.ids
     for i in range(last - first):
         number = np.int64(numbers[rows[i]])

@@ -1,0 +1,93 @@
+"""The exact keys of rows, and the thresholds that bounds have to reach, which follow from the k-th best of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from lplr_index.kernels.layout import BLOCK, MOST, Layout, Levels, Queries, gain_at, norm_of
+
+
+@njit(nogil=True, _nrt=False)
+def _partial(exact: Any, q: Any, blocks: Any, spot: Any, high: Any, column: Any) -> Any:
+    """What a nibble of a row adds, whose column begins at byte ``column`` of the block and of tables."""
+    first = np.uint64(column)  # numbers without a sign are no places counted from the end
+    return np.float64(exact[q, first + np.uint64((blocks[spot + first] >> high) & 15)])
+
+
+@njit(nogil=True, _nrt=False)
+def exact_keys(
+    rows: Any, blocks: Any, layout: Layout, levels: Levels, queries: Queries, q: int, more: Any, keys: Any
+) -> None:  # fmt: skip
+    """The ``keys`` (n,) of ``rows`` (n,) of the blocks: the float32 score, or minus the float32 squared distance.
+
+    ``more`` (n,) float64 is added to the scores, unless it is empty: products with the centroids of lists.
+    """
+    exact, alone, places, split = queries.exact, levels.alone, levels.places, levels.split
+    count = alone.shape[0]
+    me, thirds = np.uint64(q), split.shape[1] > 256
+    for i in range(rows.shape[0]):
+        row, at = rows[i] % BLOCK, rows[i] // BLOCK * layout.block_bytes
+        spot, high = np.uint64(at + 2 * (row & 7) + ((row >> 3) & 1)), np.uint8(4 * (row >> 4))
+        a = b = c = d = 0.0  # sums of every fourth one: additions that do not wait for each other
+        for j in range(0, count & ~3, 4):
+            a += _partial(exact, me, blocks, spot, high, alone[j])
+            b += _partial(exact, me, blocks, spot, high, alone[j + 1])
+            c += _partial(exact, me, blocks, spot, high, alone[j + 2])
+            d += _partial(exact, me, blocks, spot, high, alone[j + 3])
+        if count & 3 > 0:
+            a += _partial(exact, me, blocks, spot, high, alone[count & ~3])
+        if count & 3 > 1:
+            b += _partial(exact, me, blocks, spot, high, alone[count & ~3 | 1])
+        if count & 3 > 2:
+            c += _partial(exact, me, blocks, spot, high, alone[count & ~3 | 2])
+        score = (a + b) + (c + d)
+        for s in range(layout.stages):
+            score += np.float64(queries.stages[q, s, blocks[at + 16 * layout.nibbles + BLOCK * s + row]])
+        a = b = 0.0  # of the columns whose codes span nibbles, and of every other one of them
+        for part in range(places.shape[0]):
+            p = np.uint64(part)
+            first = (blocks[spot + np.uint64(16 * places[p, 0])] >> high) & 15
+            second = (blocks[spot + np.uint64(16 * places[p, 1])] >> high) & 15
+            code = np.uint64(first) | np.uint64(second) << np.uint64(4)
+            if thirds:
+                third = (blocks[spot + np.uint64(16 * places[p, 2])] >> high) & 15
+                code |= np.uint64((third >> places[p, 3]) & places[p, 4]) << np.uint64(8)
+            a, b = b, a + np.float64(queries.split[me, p]) * np.float64(split[p, code])
+        score += a + b
+        score += queries.base[q] + more[i] if more.shape[0] else queries.base[q]
+        if layout.gain_bits:
+            gain = gain_at(blocks, at, row, layout)
+            score *= layout.gain_least + layout.gain_step * np.float64(gain) if gain else 0.0
+        keys[i] = np.float32(score)
+        if layout.norm_bits:
+            stored = np.float64(norm_of(blocks, at, row, layout, levels.norms))
+            keys[i] = -np.float32(max(0.0, queries.norm[q] + stored - 2.0 * score))
+
+
+@njit(nogil=True, _nrt=False)
+def raise_threshold(layout: Layout, queries: Queries, q: int, least: float) -> None:
+    """Let rows pass whose bound reaches ``least``, and few others: of one more deficit, which float32 may lose."""
+    queries.affine[q, 2] = least
+    step, best = -np.float64(queries.affine[q, 0]), np.float64(queries.affine[q, 1])
+    for code in range(16):
+        gain = 1.0
+        if layout.gain_bits:
+            gain = layout.gain_least + layout.gain_step * code if code else 0.0
+        limit = MOST if least <= 0 else 0
+        if gain > 0:
+            room = best - least / gain
+            limit = MOST
+            if room <= 0:
+                limit = 0
+            elif room < step * (MOST - 1):
+                limit = int(room / step) + 1
+        queries.limits[q, code], queries.limits[q, 16 + code] = limit & 255, limit >> 8
+
+
+@njit(nogil=True, _nrt=False)
+def least_bound(worst: float, queries: Queries, q: int) -> Any:
+    """What the bound of a row reaches whose exact key is ``worst``, roundings aside."""
+    return worst + queries.norm[q] - queries.slack[q] - 1e-6 * abs(worst)
