@@ -123,7 +123,7 @@ LIBRARIES = {
         _train_lplr,
         lambda index, x, threads: index.add(x, threads=threads),
         lplr_index.write_index,
-        lplr_index.read_index,
+        lambda path: lplr_index.read_index(path, mmap=False),  # in memory, as everyone else's
         lambda index, xq, k, threads, **options: index.search(xq, k, threads=threads, **options)[1],
     ),
     "faiss PQ fast scan": _faiss(_train_fast_scan),

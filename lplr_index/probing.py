@@ -20,6 +20,7 @@ from lplr_index.listmodel import ListModel
 from lplr_index.lists import Lists, Run
 from lplr_index.scanning import (
     Filter,
+    blocks_ahead,
     cut_queries,
     keys_of,
     no_filter,
@@ -36,6 +37,7 @@ Ids = npt.NDArray[np.integer]
 Parts = list[tuple[Run, Filter]]
 """Runs, each with the filter of its rows as they lie."""
 
+_AHEAD = 4096  # bytes that are asked for ahead: lists are short
 _DIGITS = 2  # of deficits: for scans of few rows, of which many can matter
 _NO_COUNTS = np.empty(0, np.int64)
 NO_IDS = np.empty(0, np.int64)  # where rows go by their numbers
@@ -168,11 +170,11 @@ def _fixed(model: ListModel) -> _Fixed:
     if found is None:
         keys, codec, coarse = keys_of(model), model.codec, model.coarse
         projection = None if model.projection is None else model.projection.form
-        layout, levels, segments = map(tuple, where_of(model, codec.nibbles))
+        layout, levels, segments = where_of(model, codec.nibbles)
         found = _known[model] = _Fixed(
-            layout,
-            levels,
-            segments,
+            tuple(layout._replace(ahead=blocks_ahead(layout.block_bytes, _AHEAD))),
+            tuple(levels),
+            tuple(segments),
             loose=float(2 * kernels.tables.ROUNDING * (2.0 if keys.norms else 1.0) * max(keys.gain, 1.0)),
             to_ask=(projection, *map(tuple, (codec.parts, keys, coarse.forms[coarse.metric]))),
             shape=(_DIGITS, codec.nibbles, codec.stages, len(codec.parts.split)),

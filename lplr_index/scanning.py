@@ -33,7 +33,7 @@ Filter = npt.NDArray[np.uint32]
 _FEW = 16  # queries a thread should have before queries, not rows, are cut
 _QUERIES = 64  # queries of a task: their tables stay in the cache
 _ROWS = 1 << 14  # fewer rows are not worth a task of their own
-_AHEAD = 4096  # bytes: the hardware prefetcher stops at page ends, and takes 2.8 times the time alone
+_AHEAD = 1 << 14  # bytes: the hardware does not look beyond a page, and alone takes 2.8 times the time
 _RANGE_ROOM = 1 << 12  # results of a range search before its buffer grows
 _known: WeakKeyDictionary[Model, dict[int, Where]] = WeakKeyDictionary()
 _keys: WeakKeyDictionary[Model, Keys] = WeakKeyDictionary()
@@ -60,7 +60,7 @@ def layout(model: Model) -> Layout:
         nibbles=codec.nibbles,
         stages=codec.stages,
         block_bytes=BLOCK * form.code_size,
-        ahead=BLOCK * form.code_size * (1 + _AHEAD // (BLOCK * form.code_size)),
+        ahead=blocks_ahead(BLOCK * form.code_size, _AHEAD),
         gain_bits=gain.bits,
         gain_at=gain_at[gain.bits],
         gain_least=gain.least,
@@ -68,6 +68,11 @@ def layout(model: Model) -> Layout:
         norm_bits=model.norm.bits,
         norm_at=norm_at[model.norm.bits],
     )
+
+
+def blocks_ahead(block_bytes: int, nbytes: int) -> int:
+    """How far whole blocks of ``block_bytes`` reach that are more than ``nbytes``."""
+    return block_bytes * (1 + nbytes // block_bytes)
 
 
 def segments(model: Model, columns: int) -> Segments:
@@ -167,7 +172,7 @@ class Best(NamedTuple):
     @classmethod
     def none(cls, nq: int, k: int) -> Best:
         """Nothing but k entries that are worse than any row."""
-        shape = (nq, k if k <= kernels.topk.HEAP_MOST else 2 * k)
+        shape = (nq, k if k <= kernels.topk.HEAP_MOST else k + k // 4)
         best = cls(np.empty(shape, np.float32), np.empty(shape, np.int64), np.empty(nq, np.int64))
         best.keys.fill(-np.inf)
         best.found.fill(kernels.topk.NOBODY)

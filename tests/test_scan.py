@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import naive
 from conftest import low_rank_vectors
 from indexes import EVERY_SCAN, KINDS, ONE_OF_EACH_METHOD, STAGED, check_results, filled, queries, rows, trained
-from lplr_index import IndexLPLR, read_index, scanning, write_index
+from lplr_index import IndexLPLR, kernels, read_index, scanning, write_index
 from lplr_index.arrays import as_rows
 from lplr_index.errors import InputError, ZeroVectorWarning
 from lplr_index.kernels import host_levels
@@ -112,7 +112,7 @@ def test_any_number_of_rows_and_neighbours(monkeypatch, level, kind, metric, n):
     monkeypatch.setenv("LPLR_INDEX_SIMD", level)
     index, xq = filled(metric, kind, n=n), queries(6)
 
-    for k in sorted({1, 10, max(n, 1), n + 5}):
+    for k in sorted({1, 10, 600, max(n, 1), n + 5}):  # of 1000 rows, 600 are a reservoir that overflows
         results = index.search(xq, k)
 
         assert_same(results, twin_search(index, xq, k))
@@ -363,6 +363,7 @@ def read_back(index):
 def test_the_lowest_id_wins_a_tie(monkeypatch, rng, level, metric, kind):
     """Five rows, fifty times each: all places of the list are decided by ids, which come in no order."""
     monkeypatch.setenv("LPLR_INDEX_SIMD", level)
+    monkeypatch.setattr(kernels.topk, "HEAP_MOST", 32)  # so that there are heaps and reservoirs
     x, ids = np.tile(rows(5), (50, 1)), rng.permutation(10_000)[:250]
     index = trained(metric, kind)
     index.add_with_ids(x, ids)

@@ -25,7 +25,7 @@ SOME = 32  # columns that are turned away at once
 _NUMBER = ir.IntType(32)
 _SOME_FLOATS = ir.VectorType(ir.FloatType(), LANES)
 NOBODY = np.iinfo(np.int64).max  # the id of no row, behind every other; -1 in what is ranked
-HEAP_MOST = 32  # beyond, moving entries in a heap costs more than finding the k best of 2 k now and then
+HEAP_MOST = 512  # beyond, moving entries in a heap costs more than finding the k best of some more now and then
 
 
 @njit(nogil=True, _nrt=False)
