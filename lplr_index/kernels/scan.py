@@ -21,14 +21,7 @@ from numba.extending import intrinsic
 
 from lplr_index.kernels import bounds, layout, portable, scoring, settling, stages, thresholds, topk, vectors
 from lplr_index.kernels.bounds import block_bounds
-from lplr_index.kernels.layout import (
-    BLOCK,
-    Layout,
-    Levels,
-    Queries,
-    Segments,
-    place,
-)
+from lplr_index.kernels.layout import BLOCK, Layout, Levels, Queries, Segments, place
 from lplr_index.kernels.scoring import least_bound, raise_threshold
 from lplr_index.kernels.settling import Best, Scanned, settle, settle_by_estimates
 
@@ -122,7 +115,7 @@ def make_scan(simd: int) -> Any:
         is empty. ``allowed`` (blocks of the index,) uint32 is the filter, or empty. Segments of fewer columns than
         there are rank by estimates. ``shared`` (nq,) float32 are thresholds of everybody who scans for these queries.
         With a finite ``radius`` (one query only) rows whose key is above it are appended instead, while there is room.
-        Returns the next block.
+        ``scratch`` is nobody else's meanwhile. Returns the next block.
         """
         _ = stamp
         masks, sums, held, deficits, holds = scratch[:5]
