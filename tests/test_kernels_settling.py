@@ -25,7 +25,7 @@ def settled(index, own_ids, radius, settle):
     if radius > -np.inf:
         room = np.zeros((3, index.ntotal))
         kept = scanning.Best(room.astype(np.float32), room.astype(np.int64), np.zeros(3, np.int64))
-    settle(np.arange(index.ntotal), scanned, settling.Best(*kept, K, radius), np.empty(index.ntotal, np.float32))
+    settle(np.arange(index.ntotal), scanned, settling.Kept(*kept, K, radius), np.empty(index.ntotal, np.float32))
     return kept, scanned
 
 

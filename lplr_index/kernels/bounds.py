@@ -140,21 +140,24 @@ class _Bounds:
         least = zip(columns, stages.least(self.queries), strict=True)
         some = thresholds.masks(self.int64(0), [list(map(self.emit.add, *both)) for both in least])
         every, none = cgutils.alloca_once_value(b, some), ir.Constant(some.type, 0)
-        is_some = b.icmp_signed("!=", some, none)
-        with b.if_then(b.and_(is_some, b.icmp_signed("!=", self.at["stages"], self.int64(0))), likely=False):
+        has_stages = b.icmp_signed("!=", self.at["stages"], self.int64(0))
+        with b.if_then(b.and_(has_stages, b.icmp_signed("!=", some, none)), likely=False):
             b.store(none, every)
             with cgutils.for_range(b, self.int64(self.queries)) as loop:
-                spot = b.gep(self.at["masks"], [loop.index])
-                mask = b.load(spot)
+                mask = b.load(b.gep(self.at["masks"], [loop.index]))
                 with b.if_then(b.icmp_signed("!=", mask, none)):
-                    places = [b.add(b.mul(loop.index, self.int64(BLOCK)), self.int64(at)) for at in (0, 16)]
-                    sums = [self.emit.load(self.at["sums"], place, _WORDS) for place in places]
-                    sums = list(map(self.emit.add, sums, stages.all(loop.index)))
-                    for place, half in zip(places, sums, strict=True):
-                        self.emit.store(half, self.at["sums"], place)
-                    mask = thresholds.masks(loop.index, [sums])
+                    mask = self.add_stages(loop.index, stages, thresholds)
                     b.store(b.or_(b.load(every), mask), every)
         return b.load(every)
+
+    def add_stages(self, q: Any, stages: Stages, thresholds: Thresholds) -> Any:
+        """Add to the stored sums of query ``q`` what stages really add; return its mask, which is stored too."""
+        places = [self.b.add(self.b.mul(q, self.int64(BLOCK)), self.int64(at)) for at in (0, 16)]
+        columns = [self.emit.load(self.at["sums"], place, _WORDS) for place in places]
+        sums = list(map(self.emit.add, columns, stages.all(q)))
+        for place, half in zip(places, sums, strict=True):
+            self.emit.store(half, self.at["sums"], place)
+        return thresholds.masks(q, [sums])
 
 
 @intrinsic(prefer_literal=True)

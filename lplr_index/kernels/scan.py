@@ -23,7 +23,7 @@ from lplr_index.kernels import bounds, layout, portable, scoring, settling, stag
 from lplr_index.kernels.bounds import block_bounds
 from lplr_index.kernels.layout import BLOCK, Layout, Levels, Queries, Segments, place
 from lplr_index.kernels.scoring import least_bound, raise_threshold
-from lplr_index.kernels.settling import Best, Scanned, settle, settle_by_estimates
+from lplr_index.kernels.settling import Kept, Scanned, settle, settle_by_estimates
 
 TILE = 4  # queries that share one reading of a block
 SEGMENT = 128  # blocks that stay in the cache while all queries pass over them
@@ -77,14 +77,14 @@ def _share(shared: Any, keys: Any, layout: Layout, queries: Queries, q: int, est
 
 
 @njit(nogil=True, _nrt=False)
-def _settle(t: int, q: int, scanned: Scanned, best: Best, scratch: Scratch, estimate: Any) -> None:
+def _settle(t: int, q: int, scanned: Scanned, kept: Kept, scratch: Scratch, estimate: Any) -> None:
     """Settle the rows that wait for query q, the t-th of the tile."""
     holds = scratch.holds[t]
     rows, keys = scratch.rows[t, :holds], scratch.keys[:holds]
     if estimate:
-        settle_by_estimates(rows, scratch.deficits[t, :holds], q, scanned, best, keys)
+        settle_by_estimates(rows, scratch.deficits[t, :holds], q, scanned, kept, keys)
     else:
-        settle(rows, q, scanned, best, keys)
+        settle(rows, q, scanned, kept, keys)
     scratch.holds[t] = 0
 
 
@@ -119,7 +119,7 @@ def make_scan(simd: int) -> Any:
         """
         _ = stamp
         masks, sums, held, deficits, holds = scratch[:5]
-        scanned, best = Scanned(blocks, row0, ids, layout, levels, queries), Best(keys, found, counts, k, radius)
+        scanned, kept = Scanned(blocks, row0, ids, layout, levels, queries), Kept(keys, found, counts, k, radius)
         nq, last = queries.base.shape[0], (rows + BLOCK - 1) // BLOCK
         ranging, estimate = radius > -np.inf, segments.ends[-1] < layout.nibbles
         if ranging:
@@ -155,10 +155,10 @@ def make_scan(simd: int) -> Any:
                             deficits[t, holds[t]] = sums[t * BLOCK + place(row)]
                             holds[t] += 1
                         if holds[t] >= BLOCK or (ranging and holds[t]):
-                            _settle(t, q + t, scanned, best, scratch, estimate)
+                            _settle(t, q + t, scanned, kept, scratch, estimate)
                 for t in range(tile):
                     if holds[t]:
-                        _settle(t, q + t, scanned, best, scratch, estimate)
+                        _settle(t, q + t, scanned, kept, scratch, estimate)
                 q += tile
         return last
 
@@ -179,9 +179,9 @@ def make_finish() -> Any:
         ``blocks`` hold the ``count`` rows of the index from ``row0`` on; ``ids`` as in ``scan``.
         """
         _ = stamp
-        scanned, best = Scanned(blocks, row0, ids, layout, levels, queries), Best(keys, found, counts, k, -np.inf)
+        scanned, kept = Scanned(blocks, row0, ids, layout, levels, queries), Kept(keys, found, counts, k, -np.inf)
         for q in range(rows.shape[0]):
             mine = rows[q, np.searchsorted(rows[q], row0) : np.searchsorted(rows[q], row0 + count)] - row0
-            settle(mine, q, scanned, best, np.empty(mine.shape[0], np.float32))
+            settle(mine, q, scanned, kept, np.empty(mine.shape[0], np.float32))
 
     return finish

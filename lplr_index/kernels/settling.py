@@ -26,7 +26,7 @@ class Scanned(NamedTuple):
     queries: Queries
 
 
-class Best(NamedTuple):
+class Kept(NamedTuple):
     """The k best of each query, as ``topk.py`` keeps them, or, with a finite ``radius``, all keys above it."""
 
     keys: Any  # (nq, room) float32
@@ -37,7 +37,7 @@ class Best(NamedTuple):
 
 
 @njit(nogil=True, _nrt=False)
-def settle(rows: Any, q: int, scanned: Scanned, best: Best, keys: Any) -> None:
+def settle(rows: Any, q: int, scanned: Scanned, kept: Kept, keys: Any) -> None:
     """Offer ``rows`` (n,) of the blocks to query q by their exact ``keys`` (n,), which receives them.
 
     Many at a time, so that the query's tables are in the cache.
@@ -45,28 +45,28 @@ def settle(rows: Any, q: int, scanned: Scanned, best: Best, keys: Any) -> None:
     queries = scanned.queries
     no_products = queries.base[:0]
     exact_keys(rows, scanned.blocks, scanned.layout, scanned.levels, queries, q, no_products, keys)
-    _offer(rows, q, scanned, best, keys)
-    if best.radius == -np.inf and best.keys[q, 0] > -np.inf:
-        raise_threshold(scanned.layout, queries, q, least_bound(np.float64(best.keys[q, 0]), queries, q))
+    _offer(rows, q, scanned, kept, keys)
+    if kept.radius == -np.inf and kept.keys[q, 0] > -np.inf:
+        raise_threshold(scanned.layout, queries, q, least_bound(np.float64(kept.keys[q, 0]), queries, q))
 
 
 @njit(nogil=True, _nrt=False)
-def settle_by_estimates(rows: Any, deficits: Any, q: int, scanned: Scanned, best: Best, keys: Any) -> None:
+def settle_by_estimates(rows: Any, deficits: Any, q: int, scanned: Scanned, kept: Kept, keys: Any) -> None:
     """The same with what ``deficits`` (n,) tell for keys."""
     layout, norms, queries = scanned.layout, scanned.levels.norms, scanned.queries
     for i in range(rows.shape[0]):
         row, at = rows[i] % BLOCK, rows[i] // BLOCK * layout.block_bytes
         keys[i] = bound_of(deficits[i], scanned.blocks, at, row, layout, norms, queries.affine, q)
-    _offer(rows, q, scanned, best, keys)
-    if best.keys[q, 0] > -np.inf:
-        raise_threshold(layout, queries, q, np.float64(best.keys[q, 0]))
+    _offer(rows, q, scanned, kept, keys)
+    if kept.keys[q, 0] > -np.inf:
+        raise_threshold(layout, queries, q, np.float64(kept.keys[q, 0]))
 
 
 @njit(nogil=True, _nrt=False)
-def _offer(rows: Any, q: int, scanned: Scanned, best: Best, given: Any) -> None:
+def _offer(rows: Any, q: int, scanned: Scanned, kept: Kept, given: Any) -> None:
     """Offer ``rows`` (n,) with the keys ``given`` (n,)."""
     row0, ids = scanned.row0, scanned.ids
-    keys, found, counts, k, radius = best
+    keys, found, counts, k, radius = kept
     for i in range(rows.shape[0]):
         number = row0 + rows[i]
         if ids.shape[0]:
