@@ -14,10 +14,8 @@ import pytest
 from commands import files
 from embedders import Hashing, expected, texts
 from lplr_index.embedding import embed
-from lplr_index.embedding.items import content_digest, package_versions
 from lplr_index.embedding.job import PART_ITEMS
-from lplr_index.embedding.listing import EXCERPT, Names
-from lplr_index.embedding.parts import Part, as_part, read_document
+from lplr_index.embedding.parts import as_part, read_document
 from lplr_index.errors import InputError, VectorFileError, WriteError
 from lplr_index.vectors import open_vectors
 
@@ -324,47 +322,11 @@ def test_progress_counts_items(tmp_path):
     assert {2, 3, 5, 6} <= set(done)  # batches of two in parts of three
 
 
-def test_labels_and_texts_stay_on_one_line(tmp_path):
-    begin(tmp_path, texts(["a\nb  c", "x" * 999]))
-
-    with (tmp_path / "items.csv").open(newline="") as stream:
-        first, second = csv.DictReader(stream)
-    assert first["text"] == "a b c"
-    assert second["text"] == "x" * EXCERPT
-
-
-def test_names_follow_the_split(tmp_path):
-    assert Names.of(tmp_path).labels == tmp_path / "labels.txt"
-    assert Names.of(tmp_path, "test").vectors == tmp_path / "test.npy"
-    assert Names.of(tmp_path, "test").parts == tmp_path / "test_parts"
-
-
 def test_what_is_written_is_what_other_commands_read(tmp_path):
     begin(tmp_path)
 
     with open_vectors(tmp_path) as source:  # a folder with one file of vectors
         assert (source.n, source.d, source.dtype) == (11, 8, np.float16)
-
-
-def test_digests_tell_contents_apart(tmp_path):
-    (tmp_path / "a").write_bytes(b"a")
-    x = np.arange(6, dtype=np.uint8)
-    contents = ["a", "b", tmp_path / "absent", x, x.reshape(2, 3), x.astype(np.int8), x[::-1]]
-
-    assert len({content_digest(each) for each in contents}) == len(contents)
-    assert content_digest("a") == content_digest(tmp_path / "a")
-    assert content_digest(x[::2]) == content_digest(x[::2].copy())
-
-
-def test_a_part_without_its_facts_is_none():
-    assert as_part({"key": "a", "rows": 1, "sha256": "b", "left_out": [[0, "why"]]}) == Part("a", 1, "b", ((0, "why"),))
-    assert as_part({"key": "a", "rows": None, "sha256": "b", "left_out": []}) is None
-    assert as_part({"key": "a", "rows": float("inf"), "sha256": "b", "left_out": []}) is None
-    assert as_part([]) is None
-
-
-def test_versions_of_what_is_not_installed_are_left_out():
-    assert set(package_versions("numpy", "no-such-package")) == {"numpy"}
 
 
 @pytest.mark.parametrize(("stride", "part_items"), [(2, PART_ITEMS), (1000, 1000)])

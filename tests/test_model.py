@@ -1,4 +1,4 @@
-"""model.py: what rows become and come back as; the codec under it is in test_codecs.py."""
+"""model.py: what rows become and come back as; the codec under it is in test_codecs_scalar.py."""
 
 from __future__ import annotations
 
