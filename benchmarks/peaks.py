@@ -21,10 +21,12 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from lplr_index import IndexLPLR
 from lplr_index.kernels import simd_level
 from lplr_index.threads import available, run
 
 CHAINS = 12  # of shuffles that do not wait for each other: more than a CPU has under way, fewer than registers
+COORDINATES = 384  # of plain nibbles
 ROUNDS = 10_000_000  # shuffles of a chain in one call
 REPEAT = 7
 SHUFFLES = {"avx2": (32, "llvm.x86.avx2.pshuf.b"), "avx512": (64, "llvm.x86.avx512.pshuf.b.512")}
@@ -98,6 +100,22 @@ def lookups_per_second(threads: int) -> float | None:
     return threads * ROUNDS * CHAINS * width / seconds([partial(kernel, ROUNDS)] * threads, threads)
 
 
+def nibbles_per_second(nbytes: int, threads: int) -> float:
+    """Bytes a second of one query's search of so many bytes of plain nibbles: four bits a coordinate, and nothing else."""
+    rng = np.random.default_rng(0)
+    index = IndexLPLR(COORDINATES, method="nq", nbits=4)
+    index.train(rng.standard_normal((1000, COORDINATES), dtype=np.float32))
+    codes = rng.integers(0, 256, (max(nbytes // index.code_size, 1), index.code_size), dtype=np.uint8)
+    index.add_sa_codes(codes)
+    query = rng.standard_normal((1, COORDINATES), dtype=np.float32)
+    times = []
+    for _ in range(REPEAT + 1):
+        start = time.perf_counter()
+        index.search(query, 10, threads=threads)
+        times.append(time.perf_counter() - start)
+    return codes.nbytes / statistics.median(times[1:])
+
+
 def main() -> None:
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -105,9 +123,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, available()}))
     options = parser.parse_args()
     for threads in options.threads:
-        memory, lookups = bytes_per_second(options.megabytes << 20, threads), lookups_per_second(threads)
+        size, lookups = options.megabytes << 20, lookups_per_second(threads)
+        memory, nibbles = bytes_per_second(size, threads), nibbles_per_second(size, threads)
         told = "none" if lookups is None else f"{lookups / 1e9:.0f} billion"
-        print(f"{threads} thread(s): {memory / 1e9:.1f} GB/s read, {told} look-ups a second, {simd_level()}")
+        print(
+            f"{threads} thread(s): {memory / 1e9:.1f} GB/s read, {nibbles / 1e9:.1f} searched, {told} look-ups a second, {simd_level()}"
+        )
 
 
 if __name__ == "__main__":

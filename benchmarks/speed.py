@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from pages import DOCS, table, write
-from peaks import bytes_per_second, lookups_per_second
+from peaks import bytes_per_second, lookups_per_second, nibbles_per_second
 from systems import KNOWN, LIBRARIES, Posts, Recall, System, build, peers, recall
 
 from lplr_index.evaluation.machine import describe_machine
@@ -72,12 +72,16 @@ class Time(NamedTuple):
 
 
 class Peak(NamedTuple):
-    """What so many threads can do at most: bytes read a second, of so many, and bytes looked up a second."""
+    """What so many threads can do at most: bytes read a second, of so many, and bytes looked up a second.
+
+    ``nibbles`` is no limit: bytes a second of one query's search of so many bytes of plain nibbles.
+    """
 
     threads: int
     nbytes: int
     read: float
     lookups: float | None
+    nibbles: float
 
 
 class Measured(NamedTuple):
@@ -142,7 +146,10 @@ def of_threads(
     """Times, and the limits of the machine for reading as many bytes as each of our indexes has."""
     threads = calls[0].threads
     lookups = lookups_per_second(threads)
-    peaks = [Peak(threads, size, bytes_per_second(size, threads), lookups) for size in sizes]
+    peaks = [
+        Peak(threads, size, bytes_per_second(size, threads), lookups, nibbles_per_second(size, threads))
+        for size in sizes
+    ]
     return timed(folder, systems, posts, calls), peaks
 
 
@@ -254,12 +261,14 @@ def limits(measured: Measured) -> str:
             nbytes = measured.n * mine.nbytes
             peak = next(one for one in measured.peaks if (one.threads, one.nbytes) == (call.threads, nbytes))
             scanned = nbytes * measured.time(mine, call).rate
-            read = [f"{peak.read / 1e9:.1f}", f"{scanned / 1e9:.1f}", f"{scanned / peak.read:.2f}"]
+            read = [f"{peak.read / 1e9:.1f}"]
+            for reached in (peak.nibbles, scanned):
+                read += [f"{reached / 1e9:.1f}", f"{reached / peak.read:.2f}"]
             looked = ["-", f"{2 * scanned / 1e9:.0f}", "-"]
             if peak.lookups:
                 looked = [f"{peak.lookups / 1e9:.0f}", looked[1], f"{2 * scanned / peak.lookups:.2f}"]
             lines.append([mine.name, str(call), *read, *looked])
-    head = ["plain read, GB/s", "rows scanned, GB/s", "share"]
+    head = ["plain read, GB/s", "plain nibbles, 1 at once, GB/s", "share", "rows scanned, GB/s", "share"]
     return table(["ours", "queries", *head, "shuffles, billion bytes/s", "looked up", "share"], lines)
 
 

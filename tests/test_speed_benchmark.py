@@ -46,7 +46,7 @@ def measured(speed):
     times = [
         speed.Time(name, call, one * call.nq / 1000) for call in calls for name, one in zip(names, ms, strict=True)
     ]
-    limits = [speed.Peak(1, 48_000, 24e6, 96e6)]
+    limits = [speed.Peak(1, 48_000, 24e6, 96e6, 18e6)]
     found = {name: speed.Recall(share, share / 2) for name, share in zip(names, recalls, strict=True)}
     return speed.Measured(1000, systems, [], facts, found, times, limits)
 
@@ -90,8 +90,13 @@ def test_limits(speed, measured):
     line = cells(speed.limits(measured))[0]
 
     assert line[:2] == ["lplr 48", "1 at once, k=10, 1 thread"]
-    assert line[4] == f"{48_000 / 4e-3 / 24e6:.2f}" == "0.50"
-    assert line[7] == f"{2 * 48_000 / 4e-3 / 96e6:.2f}" == "0.25"
+    assert line[4] == f"{18e6 / 24e6:.2f}" == "0.75"
+    assert line[6] == f"{48_000 / 4e-3 / 24e6:.2f}" == "0.50"
+    assert line[9] == f"{2 * 48_000 / 4e-3 / 96e6:.2f}" == "0.25"
+
+
+def test_plain_nibbles_are_searched(peaks):
+    assert peaks.nibbles_per_second(192 * 640, 1) > 0
 
 
 def test_a_plain_read_reads_everything(peaks, rng):
