@@ -101,7 +101,7 @@ def lookups_per_second(threads: int) -> float | None:
 
 
 def nibbles_per_second(nbytes: int, threads: int) -> float:
-    """Bytes a second of one query's search of so many bytes of plain nibbles: four bits a coordinate, and nothing else."""
+    """Bytes a second of one query's search of so many bytes of plain nibbles, four bits a coordinate."""
     rng = np.random.default_rng(0)
     index = IndexLPLR(COORDINATES, method="nq", nbits=4)
     index.train(rng.standard_normal((1000, COORDINATES), dtype=np.float32))
@@ -126,9 +126,8 @@ def main() -> None:
         size, lookups = options.megabytes << 20, lookups_per_second(threads)
         memory, nibbles = bytes_per_second(size, threads), nibbles_per_second(size, threads)
         told = "none" if lookups is None else f"{lookups / 1e9:.0f} billion"
-        print(
-            f"{threads} thread(s): {memory / 1e9:.1f} GB/s read, {nibbles / 1e9:.1f} searched, {told} look-ups a second, {simd_level()}"
-        )
+        read = f"{memory / 1e9:.1f} GB/s read, {nibbles / 1e9:.1f} searched"
+        print(f"{threads} thread(s): {read}, {told} look-ups a second, {simd_level()}")
 
 
 if __name__ == "__main__":
