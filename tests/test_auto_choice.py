@@ -34,6 +34,15 @@ def test_clusters_get_centroids():
     assert recipe.stages >= 1
 
 
+def test_clusters_within_clusters_get_nearly_all_bytes_for_them():
+    words = np.random.default_rng(1).standard_normal((8, 64, 96)) * 0.5 ** np.arange(8)[:, None, None]
+    chosen = np.random.default_rng(0).integers(64, size=(3500, 8))
+    x = words[np.arange(8), chosen].sum(axis=1).astype(np.float32)
+
+    assert choose(x, None, 8, l2=False, seed=0).stages == 7
+    assert choose(x, None, 12, l2=False, seed=0).stages == 8
+
+
 def test_gaussian_rows_that_have_bits_enough_get_none():
     x = np.random.default_rng(0).standard_normal((3500, 8)).astype(np.float32)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -22,12 +23,13 @@ _FIT_ROWS, _BASE_ROWS, _QUERY_ROWS = 16384, 16384, 2048  # at most, of a trial
 _ROWS_OF_A_CENTROID = 8  # fewer training rows than this times 256 carry no centroids
 _NEIGHBOURS = 20  # of a query: recall of twice the usual ten tells recipes apart with fewer queries
 _TOGETHER = 32  # queries whose scores are in memory at a time
-_POWERS = (1.3, 2.0)  # beside the plain recipe's
-_STAGES = (1, 2, 4)
-_FEW_STAGES = 2  # with which the power is chosen, because more take long
+_POWERS = (1.3, 1.65, 2.0)
+_STAGES = (1, 2)  # with which the power is chosen, because more take long
+_MORE_STAGES, _MOST_STAGES = 4, 8
+_PAID = 0.01  # recall that more stages must have gained before most are tried: seldom, and they take longest
 _SHARES = (0.1, 0.25, 0.5)  # of the metric, that queries may have
 _GAIN_POWERS = (0.5, 0.75, 1.0)
-_CLEAR = 0.002  # recall by which another power than the plain recipe's must be better: less is noise
+_CLEAR = 0.002  # recall by which what is not usual must be better: less is noise
 _HIDDEN = 0.01  # of the neighbours missed, that a centroid byte may miss more of: trials have fewer rows to learn from
 _LEAST = 1e-30  # of what is divided by
 _AWAY = 0.005  # recall that rows may lose as queries where the user's queries gain
@@ -89,9 +91,10 @@ class HeldOut:
         self._fits: dict[tuple[float, float], Fit] = {}  # by what makes the metric
         self._exact = self._found(self._base, [np.ones(len(self._base))], [self._lengths**2])[0]
 
-    def carries(self, stages: int) -> bool:
-        """Whether rows are enough to train centroids on, and bytes to hold so many."""
-        return self._rows >= 256 * _ROWS_OF_A_CENTROID and self._nbytes - self._norm_bytes(PLAIN) >= stages + 2
+    @property
+    def most_stages(self) -> int:
+        """Stages that a row has bytes for beside one of the chain, if there are rows enough to train centroids on."""
+        return self._nbytes - self._norm_bytes(PLAIN) - 1 if self._rows >= 256 * _ROWS_OF_A_CENTROID else 0
 
     def trial(self, recipe: Recipe) -> Trial:
         """Fit by a recipe and measure it, with the best of the gain powers for rows as queries."""
@@ -165,32 +168,51 @@ def choose(x: FloatMatrix, queries: FloatMatrix | None, nbytes: int, *, l2: bool
     if len(x) < _FEWEST:
         return PLAIN
     held = HeldOut(x, queries, nbytes, l2=l2, seed=seed)
-    best = _with_stages(held, held.trial(PLAIN), [n for n in _STAGES if n <= _FEW_STAGES])
-    best = _with_power(held, best, list(_POWERS))
-    if best.recipe.stages == _FEW_STAGES:
-        best = _with_stages(held, best, [n for n in _STAGES if n > _FEW_STAGES])
-    lower = [power for power in (PLAIN.power, *_POWERS) if power < best.recipe.power]
-    if best.recipe.stages > _FEW_STAGES and lower:  # what centroids take, weighs less
-        best = _with_power(held, best, [max(lower)])
+    best = _with_stages(held, held.trial(PLAIN), _STAGES)
+    best = _with_power(held, best, _POWERS)
+    if best.recipe.stages == max(_STAGES):
+        best = _with_many_stages(held, best)
     if l2:
         best = max([best, held.trial(replace(best.recipe, norm_bits=8))], key=lambda one: one.recall)
     return best.recipe if queries is None else _with_queries(held, best).recipe
 
 
-def _with_stages(held: HeldOut, best: Trial, stages: list[int]) -> Trial:
+def _with_stages(held: HeldOut, best: Trial, stages: Sequence[int]) -> Trial:
     """The best trial with so many centroid bytes, or the one given."""
     for count in stages:
-        if held.carries(count):
+        if count <= held.most_stages:
             more = held.trial(replace(best.recipe, stages=count))
             if more.recall >= best.recall - _HIDDEN * (1 - best.recall) * (count - best.recipe.stages):
                 best = more
     return best
 
 
-def _with_power(held: HeldOut, best: Trial, powers: list[float]) -> Trial:
+def _with_many_stages(held: HeldOut, few: Trial) -> Trial:
+    """The best trial with more centroid bytes, and a lower power if that is better with them, or the one given."""
+    more = _with_stages(held, few, [_MORE_STAGES])
+    if more is few:
+        return few
+    more = _with_lower_power(held, more)
+    most = min(held.most_stages, _MOST_STAGES)
+    if more.recall < few.recall + _PAID or most <= _MORE_STAGES:
+        return more
+    return _clearly_best(more, [_with_lower_power(held, held.trial(replace(more.recipe, stages=most)))])
+
+
+def _with_lower_power(held: HeldOut, best: Trial) -> Trial:
+    """The best trial with the next lower power, or the one given unless that is clearly worse."""
+    return _with_power(held, best, [power for power in _POWERS if power < best.recipe.power][-1:])
+
+
+def _with_power(held: HeldOut, best: Trial, powers: Sequence[float]) -> Trial:
     """The best trial with one of the powers, or the one given unless that is clearly worse."""
-    others = [held.trial(replace(best.recipe, power=power)) for power in powers]
-    return max([best, *others], key=lambda one: one.recall - (one is not best) * _CLEAR)
+    others = [replace(best.recipe, power=power) for power in powers if power != best.recipe.power]
+    return _clearly_best(best, [held.trial(recipe) for recipe in others])
+
+
+def _clearly_best(usual: Trial, others: Sequence[Trial]) -> Trial:
+    """The best of the trials, where others than the usual one must be clearly better."""
+    return max([usual, *others], key=lambda one: one.recall - (one is not usual) * _CLEAR)
 
 
 def _with_queries(held: HeldOut, best: Trial) -> Trial:
