@@ -34,6 +34,8 @@ _FEW = 16  # queries a thread should have before queries, not rows, are cut
 _QUERIES = 64  # queries of a task: their tables stay in the cache
 _ROWS = 1 << 14  # fewer rows are not worth a task of their own
 _AHEAD = 1 << 14  # bytes: the hardware does not look beyond a page, and alone takes 2.8 times the time
+_SAMPLE = 1 << 13  # rows that tell thresholds in advance,
+_MANY, _SPARSE = 64, 8  # to searches for so many neighbours at least, if of so many blocks one is looked at, at most
 _RANGE_ROOM = 1 << 12  # results of a range search before its buffer grows
 _known: WeakKeyDictionary[Model, dict[int, Where]] = WeakKeyDictionary()
 _keys: WeakKeyDictionary[Model, Keys] = WeakKeyDictionary()
@@ -150,16 +152,12 @@ def search(
     found : ndarray of shape (nq, k), int64
         Ids, best first, ties by lowest id; -1 where there are fewer than k rows.
     """
-    whole, nq = where_of(model, model.codec.nibbles), len(queries.base)
+    whole = where_of(model, model.codec.nibbles)
     if shortlist is None or max(shortlist, k) >= len(held) or model.head == model.codec.nibbles:
-        best = _scan(held, whole, queries, k, (allowed, held.ids.stored), threads)
-    else:
-        size, rows = max(shortlist, k), (allowed, np.empty(0, np.int64))  # by their numbers
-        told = _scan(held, where_of(model, model.head), _estimated(queries, model), size, rows, threads)
-        chosen = np.empty((nq, size), np.int64)
-        kernels.topk.rank(*told, size, np.empty(chosen.shape, np.float32), chosen)
-        best = _finish(held, whole, queries, k, chosen, threads)
-    return best.ranked(k)
+        return _ranked(held, whole, queries, k, (allowed, held.ids.stored), threads)
+    size, rows = max(shortlist, k), (allowed, np.empty(0, np.int64))  # by their numbers
+    _, chosen = _ranked(held, where_of(model, model.head), _estimated(queries, model), size, rows, threads)
+    return _finish(held, whole, queries, k, chosen, threads).ranked(k)
 
 
 class Best(NamedTuple):
@@ -190,20 +188,46 @@ class Best(NamedTuple):
         return keys, found
 
 
-def _scan(held: Rows, where: Where, queries: Queries, k: int, rows: tuple[Filter, IdArray], threads: int) -> Best:
-    """The k best rows, in no order, of those that a filter allows, with their ids; ``rows`` = (filter, ids)."""
+def _ranked(
+    held: Rows, where: Where, queries: Queries, k: int, rows: tuple[Filter, IdArray], threads: int
+) -> tuple[FloatMatrix, IdArray]:
+    """The k best rows, as ``search`` returns them, of those that a filter allows; ``rows`` = (filter, ids).
+
+    Thresholds rise as the k best are found, and before they are high, many rows pass in vain: for large k more than all
+    others. So a sample of the rows tells keys that very likely k rows reach. Where they do, nothing is missed.
+    """
+    nothing = np.full(len(queries.base), -np.inf, np.float32)
+    stride = len(held) // _SAMPLE
+    if k < _MANY or stride < _SPARSE:
+        return _scan(held, where, queries, k, rows, threads, nothing).ranked(k)
+    usual = k / stride  # of the k best rows, in the sample
+    few = int(usual + 3.3 * usual**0.5 + 3)
+    likely = _scan(held, where, queries, few, rows, threads, nothing, stride).ranked(few)[0][:, -1]
+    keys, found = _scan(held, where, queries, k, rows, threads, likely.copy()).ranked(k)
+    missed = np.flatnonzero(keys[:, -1] < likely)
+    if len(missed):
+        some = some_queries(queries, missed)
+        keys[missed], found[missed] = _scan(held, where, some, k, rows, threads, nothing[missed]).ranked(k)
+    return keys, found
+
+
+def _scan(
+    held: Rows, where: Where, queries: Queries, k: int, rows: tuple[Filter, IdArray], threads: int,
+    shared: npt.NDArray[np.float32], stride: int = 1,
+) -> Best:  # fmt: skip
+    """The k best rows of every ``stride``-th block, in no order, or those of them whose keys reach ``shared`` (nq,)."""
     scan, nq = kernels.scan_kernel(), len(queries.base)
-    best, shared = Best.none(nq, k), np.full(nq, -np.inf, np.float32)
+    best, where = Best.none(nq, k), (where[0]._replace(ahead=stride * where[0].ahead), *where[1:])
 
     def rank(part: slice, pieces: list[tuple[Piece, int, int]], mine: Best) -> None:
         some = some_queries(queries, part)
         scratch = kernels.scan.new_scratch()
         for piece, first, stop in pieces:
             flat = piece.blocks.reshape(-1)
-            scan(flat, first, stop, piece.row0, *where, some, *rows, *mine, k, shared[part], -np.inf, scratch)
+            scan(flat, first, stop, piece.row0, *where, some, *rows, *mine, k, shared[part], -np.inf, stride, scratch)
 
     everything = [(piece, 0, piece.rows) for piece in held]
-    if threads > 1 and nq < _FEW * threads and len(held) >= 2 * _ROWS:
+    if threads > 1 and nq < _FEW * threads and len(held) // stride >= 2 * _ROWS:
         shares = _cut_rows(everything, len(held), threads)
         parts = [best] + [Best.none(nq, k) for _ in shares[1:]]
         run([partial(rank, slice(0, nq), *task) for task in zip(shares, parts, strict=True)], threads)
@@ -262,15 +286,15 @@ def _range_of_one(
         while first * BLOCK < piece.rows:
             room.counts[0] = 0
             first = scan(
-                flat, first, piece.rows, piece.row0, *where, query, allowed, ids, *room, 1, shared, radius, scratch
+                flat, first, piece.rows, piece.row0, *where, query, allowed, ids, *room, 1, shared, radius, 1, scratch
             )
             keys.append(room.keys[0, : room.counts[0]].copy())
             found.append(room.found[0, : room.counts[0]].copy())
     return np.concatenate([*keys, np.empty(0, np.float32)]), np.concatenate([*found, np.empty(0, np.int64)])
 
 
-def some_queries(queries: Queries, part: slice) -> Queries:
-    """A part of the queries, with thresholds of its own."""
+def some_queries(queries: Queries, part: slice | IdArray) -> Queries:
+    """A part of the queries, a slice or their numbers (some,), with thresholds of its own."""
     chosen = type(queries)(*(np.ascontiguousarray(a[part]) for a in queries))
     return chosen._replace(affine=chosen.affine.copy(), limits=chosen.limits.copy())
 

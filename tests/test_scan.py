@@ -243,31 +243,35 @@ def test_rows_of_any_bytes(monkeypatch, rng, metric, kind):
 
 @cache
 def large(metric):
-    """Return an index of more rows than a piece holds, with rows that come twice, the rows, and queries."""
+    """Return an index of three pieces, with rows that come twice, the rows, and queries."""
     x = low_rank_vectors(70_009, 16)
     x[40_000:41_000] = x[:1000]
     index = IndexLPLR(16, bits=4.0, metric=metric)
     index.train(x[:5000])
-    index.add(x[:70_000])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lplr_index.blocks.PIECE", 1024)
+        index.add(x[:70_000])
+    assert len(list(index.rows)) == 3
     return index, x[:70_000], x[70_000:]
 
 
+@pytest.mark.parametrize("k", [50, 100])  # for 100 neighbours, a sample tells thresholds in advance
 @pytest.mark.parametrize("metric", METRICS)
-def test_threads_batches_and_instruction_sets_change_nothing(monkeypatch, metric):
+def test_threads_batches_and_instruction_sets_change_nothing(monkeypatch, metric, k):
     index, _, xq = large(metric)
 
-    expected = twin_search(index, xq, 50)
+    expected = twin_search(index, xq, k)
 
-    check_results(index, xq, 50, expected)
+    check_results(index, xq, k, expected)
     for level in LEVELS:
         monkeypatch.setenv("LPLR_INDEX_SIMD", level)
         for threads in (1, 2, 3, None):
-            assert_same(index.search(xq, 50, threads=threads), expected)
+            assert_same(index.search(xq, k, threads=threads), expected)
     for threads in (1, 3):
-        one_by_one = [index.search(each[None], 50, threads=threads) for each in xq]
+        one_by_one = [index.search(each[None], k, threads=threads) for each in xq]
         assert_same([np.concatenate(part) for part in zip(*one_by_one, strict=True)], expected)
         for size in (2, 4, 5):
-            batches = [index.search(xq[i : i + size], 50, threads=threads) for i in range(0, len(xq), size)]
+            batches = [index.search(xq[i : i + size], k, threads=threads) for i in range(0, len(xq), size)]
             assert_same([np.concatenate(part) for part in zip(*batches, strict=True)], expected)
 
 
@@ -352,6 +356,78 @@ def read_back(index):
     from lplr_index import deserialize_index, serialize_index
 
     return deserialize_index(serialize_index(index))
+
+
+# Thresholds that a sample tells in advance
+
+
+@pytest.fixture
+def sampling(monkeypatch):
+    """Lets every search of some blocks sample two of them, and returns a list of the strides of all scans."""
+    sample_always(monkeypatch)
+    strides, scan = [], scanning._scan
+
+    def count(*arguments):
+        strides.append(1 if len(arguments) < 8 else arguments[7])
+        return scan(*arguments)
+
+    monkeypatch.setattr(scanning, "_scan", count)
+    return strides
+
+
+def sample_always(patch):
+    for name, value in (("_SAMPLE", 64), ("_MANY", 1), ("_SPARSE", 2)):
+        patch.setattr(scanning, name, value)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(("metric", "kind"), EVERY_SCAN)
+def test_a_sample_changes_nothing(monkeypatch, sampling, level, metric, kind):
+    monkeypatch.setenv("LPLR_INDEX_SIMD", level)
+    index, xq = filled(metric, kind, n=1000), queries()
+
+    for k in (1, 10, 100, 600, 1005):
+        assert_same(index.search(xq, k), twin_search(index, xq, k))
+
+    assert sampling[:2] == [15, 1]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_sample_that_is_better_than_the_rest_is_made_up_for(sampling, metric):
+    """Blocks 0 and 16 of 32 are looked at first: if the best 64 rows are there, 100 do not reach what these do."""
+    index, xq = trained(metric), queries(5)
+    x, near = rows(960), np.repeat(rows(2)[1:], 32, axis=0)
+    index.add(np.concatenate([near, x[:480], near, x[480:]]))
+    xq = np.concatenate([near[:1], xq])
+
+    found = index.search(xq, 100)
+
+    assert sampling == [16, 1, 1]
+    assert_same(found, twin_search(index, xq, 100))
+
+
+def test_a_sample_is_of_every_so_many_blocks_of_all_pieces():
+    index, _, xq = large("cosine")
+    asked, where = prepared(index, xq), scanning.where_of(index.model, index.model.codec.nibbles)
+    for stride, threads in ((1, 1), (7, 1), (7, 3), (100, 1), (10_000, 1)):
+        rest = scanning.no_filter(), index.rows.ids.stored
+        unknown = np.full(len(xq), -np.inf, np.float32)
+        found = scanning._scan(index.rows, where, asked, 20, rest, threads, unknown, stride).ranked(20)
+
+        assert_same(found, twin_search(index, xq, 20, np.arange(index.ntotal) // 32 % stride == 0))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_sample_of_a_shortlist_and_of_filtered_rows(sampling, rng, metric):
+    index, xq = filled(metric, n=1000), queries()
+    mask = rng.random(1000) < 0.3
+
+    found = [index.search(xq, 10, shortlist=50), index.search(xq, 10, shortlist=50, filter=mask)]
+    sampled, scanning._MANY = list(sampling), 1 << 40
+
+    assert sampled[:2] == [15, 1]
+    assert_same(found[0], index.search(xq, 10, shortlist=50))
+    assert_same(found[1], index.search(xq, 10, shortlist=50, filter=mask))
 
 
 # Ties
@@ -694,16 +770,20 @@ def test_no_queries_and_no_rows(metric):
     nq=st.integers(0, 10),
     threads=st.integers(1, 3),
     share=st.sampled_from([0.1, 0.9, 1.0]),
+    sampled=st.booleans(),
 )
-def test_any_search(seed, metric, kind, n, distinct, k, nq, threads, share):
+def test_any_search(seed, metric, kind, n, distinct, k, nq, threads, share, sampled):
     rng = np.random.default_rng(seed)
     index = trained(metric, kind)
     index.add_with_ids(rows(distinct)[rng.integers(0, distinct, n)], rng.permutation(1000)[:n], threads=threads)
     mask = rng.random(n) < share
 
-    assert_same(
-        index.search(queries(21)[:nq], k, filter=mask, threads=threads), twin_search(index, queries(21)[:nq], k, mask)
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        if sampled:
+            sample_always(patch)
+        found = index.search(queries(21)[:nq], k, filter=mask, threads=threads)
+
+    assert_same(found, twin_search(index, queries(21)[:nq], k, mask))
 
 
 # The check that the tests above rely on

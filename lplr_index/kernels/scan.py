@@ -22,7 +22,7 @@ from numba.extending import intrinsic
 from lplr_index.kernels import bounds, layout, portable, scoring, settling, stages, thresholds, topk, vectors
 from lplr_index.kernels.bounds import block_bounds
 from lplr_index.kernels.layout import BLOCK, Layout, Levels, Queries, Segments, place
-from lplr_index.kernels.scoring import least_bound, raise_threshold
+from lplr_index.kernels.scoring import follow, least_bound, raise_threshold
 from lplr_index.kernels.settling import Kept, Scanned, settle, settle_by_estimates
 
 TILE = 4  # queries that share one reading of a block
@@ -68,10 +68,7 @@ def _share(shared: Any, keys: Any, layout: Layout, queries: Queries, q: int, est
     worst = keys[q, 0]
     if shared[q] > worst:
         least = np.float64(shared[q])
-        if not estimate:
-            least = least_bound(least, queries, q)
-        if least > queries.affine[q, 2]:
-            raise_threshold(layout, queries, q, least)
+        follow(least if estimate else least_bound(least, queries, q), layout, queries, q)
     elif worst > shared[q]:
         shared[q] = worst
 
@@ -107,13 +104,14 @@ def make_scan(simd: int) -> Any:
     def scan(
         blocks: Any, first: int, rows: int, row0: int, layout: Layout, levels: Levels, segments: Segments,
         queries: Queries, allowed: Any, ids: Any, keys: Any, found: Any, counts: Any, k: int, shared: Any,
-        radius: float, scratch: Scratch,
+        radius: float, stride: int, scratch: Scratch,
     ) -> int:  # fmt: skip
         """Offer rows of ``blocks`` (bytes,) uint8, from block ``first`` to row ``rows``, to the k best (nq, room).
 
         Row r of the blocks is row ``row0 + r`` of the index; its id is ``ids[row0 + r]``, or that number where ``ids``
         is empty. ``allowed`` (blocks of the index,) uint32 is the filter, or empty. Segments of fewer columns than
         there are rank by estimates. ``shared`` (nq,) float32 are thresholds of everybody who scans for these queries.
+        Of the blocks of the index only every ``stride``-th is looked at.
         With a finite ``radius`` (one query only) rows whose key is above it are appended instead, while there is room.
         ``scratch`` is nobody else's meanwhile. Returns the next block.
         """
@@ -124,14 +122,15 @@ def make_scan(simd: int) -> Any:
         ranging, estimate = radius > -np.inf, segments.ends[-1] < layout.nibbles
         if ranging:
             raise_threshold(layout, queries, 0, least_bound(radius, queries, 0))
-        for start in range(first, last, SEGMENT):
-            stop = min(start + SEGMENT, last)
+        first += -(row0 // BLOCK + first) % stride
+        for start in range(first, last, SEGMENT * stride):
+            stop = min(start + SEGMENT * stride, last)
             q = 0
             while q < nq:
                 tile = TILE if nq - q >= TILE else 1
                 for t in range(0 if ranging else tile):
                     _share(shared, keys, layout, queries, q + t, estimate)
-                for block in range(start, stop):
+                for block in range(start, stop, stride):
                     if ranging and counts[0] + BLOCK > keys.shape[1]:
                         return block
                     live = _live(block, rows, row0, allowed)

@@ -88,6 +88,13 @@ def raise_threshold(layout: Layout, queries: Queries, q: int, least: float) -> N
 
 
 @njit(nogil=True, _nrt=False)
+def follow(least: float, layout: Layout, queries: Queries, q: int) -> None:
+    """``raise_threshold``, unless it is as high already."""
+    if least > queries.affine[q, 2]:
+        raise_threshold(layout, queries, q, least)
+
+
+@njit(nogil=True, _nrt=False)
 def least_bound(worst: float, queries: Queries, q: int) -> Any:
     """What the bound of a row reaches whose exact key is ``worst``, roundings aside."""
     return worst + queries.norm[q] - queries.slack[q] - 1e-6 * abs(worst)

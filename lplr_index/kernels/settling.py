@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from lplr_index.kernels.layout import BLOCK, Layout, Levels, Queries, bound_of
-from lplr_index.kernels.scoring import exact_keys, least_bound, raise_threshold
+from lplr_index.kernels.scoring import exact_keys, follow, least_bound
 from lplr_index.kernels.topk import offer
 
 
@@ -46,8 +46,8 @@ def settle(rows: Any, q: int, scanned: Scanned, kept: Kept, keys: Any) -> None:
     no_products = queries.base[:0]
     exact_keys(rows, scanned.blocks, scanned.layout, scanned.levels, queries, q, no_products, keys)
     _offer(rows, q, scanned, kept, keys)
-    if kept.radius == -np.inf and kept.keys[q, 0] > -np.inf:
-        raise_threshold(scanned.layout, queries, q, least_bound(np.float64(kept.keys[q, 0]), queries, q))
+    if kept.radius == -np.inf:
+        follow(least_bound(np.float64(kept.keys[q, 0]), queries, q), scanned.layout, queries, q)
 
 
 @njit(nogil=True, _nrt=False)
@@ -58,8 +58,7 @@ def settle_by_estimates(rows: Any, deficits: Any, q: int, scanned: Scanned, kept
         row, at = rows[i] % BLOCK, rows[i] // BLOCK * layout.block_bytes
         keys[i] = bound_of(deficits[i], scanned.blocks, at, row, layout, norms, queries.affine, q)
     _offer(rows, q, scanned, kept, keys)
-    if kept.keys[q, 0] > -np.inf:
-        raise_threshold(layout, queries, q, np.float64(kept.keys[q, 0]))
+    follow(np.float64(kept.keys[q, 0]), layout, queries, q)
 
 
 @njit(nogil=True, _nrt=False)
