@@ -4,7 +4,8 @@
                                [--cache FOLDER] [-o results.json] [--again results.json] [--write]
 
 Rows and indexes are those of systems.py, and lie in --cache for later runs; take out what is to be built anew, as after
-a change of how something is trained. Searches alternate between all systems, and the median of each one's times is
+a change of how something is trained. Beside the --sizes there are, for each of some recalls, the smallest index of
+every library that reaches it. Searches alternate between all systems, and the median of each one's times is
 taken, so ratios hold on a machine whose speed drifts. A ratio above 1 means that ours is faster. Each number of threads
 has a process of its own, for turbovec learns it when the process starts. peaks.py says what the limits are.
 With --write the first ratio goes into README.md, and everything into docs/speed.md.
@@ -13,6 +14,7 @@ With --write the first ratio goes into README.md, and everything into docs/speed
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import os
@@ -27,15 +29,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from pages import DOCS, table, write
 from peaks import bytes_per_second, lookups_per_second, nibbles_per_second
-from systems import KNOWN, LIBRARIES, Posts, Recall, System, build, peers, recall
+from systems import KNOWN, LIBRARIES, Posts, Recall, System, build, find_smallest, peers, recall
 
 from lplr_index.evaluation.machine import describe_machine
 from lplr_index.kernels import simd_level
 
-TARGETS = (0.80, 0.90, 0.95)  # recall
 CALLS = 2000  # queries that each system is timed with, in so many calls as that takes,
 FEWEST, MOST = 3, 50  # but in no fewer and no more
-OURS = "lplr"  # the library whose systems are compared with all others
+OURS = "lplr"  # the library whose systems are compared with all others,
+FAST_SCAN = "faiss PQ fast scan"  # but with this one at equal bytes alone
 VARIANTS: list[tuple[str, dict[str, Any]]] = [  # of each of our sizes: what the name adds, options of search
     ("", {}),
     (", shortlist 300", {"shortlist": 300}),
@@ -44,7 +46,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [  # of each of our sizes: what the
 
 def ours(sizes: Sequence[int]) -> list[System]:
     """Our systems: a name, bytes a row, and what to search with; those of equal bytes share an index."""
-    return [System(f"lplr {size}{more}", OURS, size, options) for size in sizes for more, options in VARIANTS]
+    return [System(f"{OURS} {size}{more}", OURS, size, options) for size in sizes for more, options in VARIANTS]
 
 
 class Call(NamedTuple):
@@ -94,6 +96,7 @@ class Measured(NamedTuple):
     recalls: dict[str, Recall]  # by system
     times: list[Time]
     peaks: list[Peak]
+    targets: Sequence[float]  # recalls to reach
 
     def time(self, system: System, call: Call) -> Time:
         """The time of a system's call."""
@@ -163,11 +166,14 @@ def apart(threads: int, function: Any, *arguments: Any) -> Any:
 def measure(folder: Path, options: argparse.Namespace) -> Measured:
     """Build what is missing, and measure."""
     posts = Posts.read(max(*options.queries, options.recall_queries))
-    systems = ours(options.sizes) + peers(options.sizes, posts.rows.shape[1])
-    built_only = [System(f"faiss OPQ{size}+PQ{size}", "faiss OPQ+PQ", size, {}) for size in options.opq]
-    most = max(options.threads)
-    apart(most, build, folder, [*systems, *built_only], posts, options.rows, most)
     asked = posts._replace(queries=posts.queries[: options.recall_queries])
+    most = max(options.threads)
+    systems = ours(options.sizes) + peers(options.sizes, posts.rows.shape[1])
+    for library in dict.fromkeys(one.library for one in systems):
+        found = apart(most, find_smallest, folder, library, asked, options.targets, most)
+        systems += [one for one in found if one not in systems]
+    built_only = [System(f"faiss OPQ{size}+PQ{size}", "faiss OPQ+PQ", size, {}) for size in options.opq]
+    apart(most, build, folder, [*systems, *built_only], posts, options.rows, most)
     recalls = apart(most, recall, folder, systems, asked, options.rows, most)
     indexes = {one.index: json.loads((folder / f"{one.index}.json").read_text()) for one in [*systems, *built_only]}
     times, peaks = [], []
@@ -177,7 +183,7 @@ def measure(folder: Path, options: argparse.Namespace) -> Measured:
         more, limits = apart(threads, of_threads, folder, systems, posts, calls, sizes)
         times += more
         peaks += limits
-    return Measured(options.rows, systems, built_only, indexes, recalls, times, peaks)
+    return Measured(options.rows, systems, built_only, indexes, recalls, times, peaks, options.targets)
 
 
 # Tables
@@ -195,12 +201,10 @@ def rates(measured: Measured) -> str:
 
 
 def ratios(measured: Measured) -> str:
-    """How much faster each of ours is than each peer; than fast scan at its own bytes alone."""
-    lines = []
-    for mine in measured.ours:
-        for peer in measured.peers:
-            if peer.library == "faiss PQ fast scan" and peer.nbytes != mine.nbytes:
-                continue
+    """How much faster each of ours that fast scan has a size for is than it, and than each other peer."""
+    lines, same = [], {one.nbytes for one in measured.peers if one.library == FAST_SCAN}
+    for mine, peer in itertools.product(measured.ours, measured.peers):
+        if mine.nbytes in same and (peer.library != FAST_SCAN or peer.nbytes == mine.nbytes):
             found = [measured.time(peer, call).seconds / measured.time(mine, call).seconds for call in measured.calls]
             lines.append([mine.name, f"{peer.name} ({measured.nbytes(peer)})", *(f"{one:.2f}" for one in found)])
     return table(["ours", "ratio to (bytes)", *map(str, measured.calls)], lines)
@@ -219,7 +223,7 @@ def smallest(measured: Measured, library: str, target: float, call: Call) -> Sys
 def equal_recall(measured: Measured) -> str:
     """Every library at its smallest size that reaches a recall of the posts; the ratio is ours to it."""
     lines = []
-    for target in TARGETS:
+    for target in measured.targets:
         for library in dict.fromkeys(one.library for one in measured.systems):
             some = [smallest(measured, library, target, call) for call in measured.calls]
             if some[0] is None:
@@ -255,11 +259,12 @@ def limits(measured: Measured) -> str:
     """How near our scans of whole rows come to what the machine can do, if each nibble is looked up once."""
     lines = []
     for mine in measured.ours:
-        if mine.options:
-            continue
+        nbytes = measured.n * mine.nbytes
         for call in measured.calls:
-            nbytes = measured.n * mine.nbytes
-            peak = next(one for one in measured.peaks if (one.threads, one.nbytes) == (call.threads, nbytes))
+            found = [one for one in measured.peaks if (one.threads, one.nbytes) == (call.threads, nbytes)]
+            if mine.options or not found:
+                continue
+            peak = found[0]
             scanned = nbytes * measured.time(mine, call).rate
             read = [f"{peak.read / 1e9:.1f}"]
             for reached in (peak.nibbles, scanned):
@@ -287,8 +292,8 @@ def readme(measured: Measured) -> str:
     return (
         f"{text}\n\n{measured.n:,} rows of 384 at {mine.nbytes} bytes, k = {k}, one thread, {simd_level().upper()}, "
         f"faiss {describe_machine()['faiss-cpu']}; medians of alternating calls in one run.\n"
-        f"Of the posts that the rows are made of, and that both are trained on, fast scan finds {recalls[0]} of the ten"
-        f" nearest\nat these bytes and lplr {recalls[1]}."
+        f"Trained on other posts than the rows are made of, fast scan finds {recalls[0]} of the ten nearest of these\n"
+        f"at these bytes and lplr {recalls[1]}."
     )
 
 
@@ -314,11 +319,14 @@ def document(measured: Measured) -> dict[str, Any]:
     """Everything, ready for JSON."""
     return {
         "n": measured.n,
+        "targets": list(measured.targets),
         "instruction_set": simd_level(),
         "machine": describe_machine("turbovec"),
         "systems": [
             {
                 "name": one.name,
+                "library": one.library,
+                "asked": one.nbytes,
                 "bytes_per_row": measured.nbytes(one),
                 "options": dict(one.options),
                 "recall": measured.recalls[one.name]._asdict() if one.name in measured.recalls else None,
@@ -334,17 +342,14 @@ def document(measured: Measured) -> dict[str, Any]:
 def measured_before(path: Path) -> Measured:
     """What ``document`` wrote."""
     told = json.loads(path.read_text("utf-8"))
-    known = {one["name"]: one for one in told["systems"]}
     times = [Time(one["system"], Call(one["threads"], one["nq"], one["k"]), one["seconds"]) for one in told["times"]]
-    sizes = sorted({one["nbytes"] // told["n"] for one in told["peaks"]})
-    every = ours(sizes) + peers(sizes, Posts.read(1).rows.shape[1])
-    built_only = [
-        System(name, "faiss OPQ+PQ", one["bytes_per_row"], {}) for name, one in known.items() if one["recall"] is None
-    ]
-    facts = {one.index: known[one.name] for one in [*every, *built_only] if one.name in known}
-    recalls = {name: Recall(**one["recall"]) for name, one in known.items() if one["recall"]}
-    systems = [one for one in every if one.name in known]
-    return Measured(told["n"], systems, built_only, facts, recalls, times, [Peak(**one) for one in told["peaks"]])
+    every = [System(one["name"], one["library"], one["asked"], one["options"]) for one in told["systems"]]
+    facts = {system.index: one for system, one in zip(every, told["systems"], strict=True)}
+    recalls = {one["name"]: Recall(**one["recall"]) for one in told["systems"] if one["recall"]}
+    searched = [one for one in every if one.name in recalls]
+    built_only = [one for one in every if one.name not in recalls]
+    peaks = [Peak(**one) for one in told["peaks"]]
+    return Measured(told["n"], searched, built_only, facts, recalls, times, peaks, told["targets"])
 
 
 def main() -> None:
@@ -353,6 +358,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--sizes", type=int, nargs="+", default=[48, 96, 192], help="bytes of our rows")
     parser.add_argument("--opq", type=int, nargs="*", default=[48], help="bytes of OPQ+PQ, which is built only")
+    parser.add_argument("--targets", type=float, nargs="*", default=[0.80, 0.90, 0.95], help="recalls to reach")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--queries", type=int, nargs="+", default=[1, 1000], help="queries of a call")
     parser.add_argument("--recall-queries", type=int, default=1000, help="queries that recall is measured with")

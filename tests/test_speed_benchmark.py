@@ -30,6 +30,11 @@ def peaks(scripts):
     return importlib.import_module("peaks")
 
 
+@pytest.fixture(scope="module")
+def systems(scripts):
+    return importlib.import_module("systems")
+
+
 @pytest.fixture
 def measured(speed):
     """Two calls of two of ours of one size, a peer of that size, and one that finds more in more bytes."""
@@ -48,7 +53,7 @@ def measured(speed):
     ]
     limits = [speed.Peak(1, 48_000, 24e6, 96e6, 18e6)]
     found = {name: speed.Recall(share, share / 2) for name, share in zip(names, recalls, strict=True)}
-    return speed.Measured(1000, systems, [], facts, found, times, limits)
+    return speed.Measured(1000, systems, [], facts, found, times, limits, (0.80, 0.90, 0.95))
 
 
 def cells(text):
@@ -93,6 +98,26 @@ def test_limits(speed, measured):
     assert line[4] == f"{18e6 / 24e6:.2f}" == "0.75"
     assert line[6] == f"{48_000 / 4e-3 / 24e6:.2f}" == "0.50"
     assert line[9] == f"{2 * 48_000 / 4e-3 / 96e6:.2f}" == "0.25"
+
+
+def test_the_smallest_index_that_reaches_a_recall(systems, tmp_path, rng):
+    x = rng.standard_normal((460, 32)).astype(np.float32)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    posts = systems.Posts(x[:200], x[200:400], x[400:])
+
+    found = systems.find_smallest(tmp_path, "lplr", posts, [0.8, 0.9, 1.1], 1)
+
+    assert len(found) == 2
+    for one, target in zip(found, (0.8, 0.9), strict=False):
+        smaller = systems.of_size("lplr", one.nbytes - 4, 32)
+        reached = [systems.recall_of_posts(tmp_path, each, posts, 1) for each in (smaller, one)]
+        assert reached[0] < target <= reached[1]
+
+
+def test_names_tell_bytes_or_bits(systems):
+    assert systems.of_size("lplr", 40, 384).name == "lplr 40"
+    assert systems.of_size("turbovec", 144, 384).name == "turbovec 3 bits"
+    assert systems.of_size("faiss RaBitQ fast scan", 48, 384).name == "faiss RaBitQ fast scan 1 bit"
 
 
 def test_plain_nibbles_are_searched(peaks):

@@ -3,7 +3,7 @@
 The steps, for centred rows A (n, d):
 
 1. a metric: A E, in which squared error is what ranking asks for (CALDERA's H^(1/2));
-2. centroids of the rows there, none to two stages;
+2. centroids of the rows there, none to eight stages;
 3. the energy basis V of what they leave: y = A E V, columns by falling energy;
 4. nibbles shared out among the columns by measured distortions;
 5. scalar levels and the chain's books, trained.
