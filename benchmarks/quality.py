@@ -80,10 +80,10 @@ class Embeddings(NamedTuple):
         posts = newsgroups()
         return cls("newsgroups", posts.train, posts.test, posts.train_labels, posts.test_labels)
 
-    def task(self, seed: int, metric: str = "cosine") -> Task:
-        """Split, draw the queries, and search exactly."""
+    def task(self, seed: int, metric: str = "cosine", most: int = MOST_QUERIES) -> Task:
+        """Split, draw the queries, ``most`` at most, and search exactly."""
         split = split_rows(len(self.train), seed=seed)
-        drawn = np.sort(np.random.default_rng(seed).permutation(len(self.test))[:MOST_QUERIES])
+        drawn = np.sort(np.random.default_rng(seed).permutation(len(self.test))[:most])
         return Task.prepare(
             self.train[split.train],
             self.train[split.base],
