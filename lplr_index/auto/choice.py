@@ -192,16 +192,11 @@ def _with_many_stages(held: HeldOut, few: Trial) -> Trial:
     more = _with_stages(held, few, [_MORE_STAGES])
     if more is few:
         return few
-    more = _with_lower_power(held, more)
+    more = _with_power(held, more, [power for power in _POWERS if power < more.recipe.power][-1:])
     most = min(held.most_stages, _MOST_STAGES)
     if more.recall < few.recall + _PAID or most <= _MORE_STAGES:
         return more
-    return _clearly_best(more, [_with_lower_power(held, held.trial(replace(more.recipe, stages=most)))])
-
-
-def _with_lower_power(held: HeldOut, best: Trial) -> Trial:
-    """The best trial with the next lower power, or the one given unless that is clearly worse."""
-    return _with_power(held, best, [power for power in _POWERS if power < best.recipe.power][-1:])
+    return _clearly_best(more, [held.trial(replace(more.recipe, stages=most))])
 
 
 def _with_power(held: HeldOut, best: Trial, powers: Sequence[float]) -> Trial:
