@@ -36,7 +36,7 @@ class Library(NamedTuple):
 
     ``train(xt, nbytes)`` gives an empty index, ``add(index, x, threads)`` fills it, and
     ``search(index, xq, k, threads, **options)`` gives ids (nq, k). ``sizes(d)`` are the bytes a row that can be asked
-    for, ascending; rows of some take a few more.
+    for, ascending; rows of some take a few more. They are whole bits a coordinate where ``in_bits``.
     """
 
     train: Callable[[FloatMatrix, int], Any]
@@ -45,6 +45,7 @@ class Library(NamedTuple):
     load: Callable[[str], Any]
     search: Callable[..., IdArray]
     sizes: Callable[[int], Sequence[int]]
+    in_bits: bool = False
 
 
 class System(NamedTuple):
@@ -107,7 +108,9 @@ def _load_turbovec(path: str) -> Any:
     return index
 
 
-def _faiss(train: Callable[[FloatMatrix, int], Any], sizes: Callable[[int], Sequence[int]]) -> Library:
+def _faiss(
+    train: Callable[[FloatMatrix, int], Any], sizes: Callable[[int], Sequence[int]], *, in_bits: bool = False
+) -> Library:
     """What all of faiss's indexes have in common."""
 
     def add(index: Any, x: FloatMatrix, threads: int) -> None:
@@ -119,7 +122,7 @@ def _faiss(train: Callable[[FloatMatrix, int], Any], sizes: Callable[[int], Sequ
         found: IdArray = index.search(xq, k)[1]
         return found
 
-    return Library(train, add, faiss.write_index, faiss.read_index, search, sizes)
+    return Library(train, add, faiss.write_index, faiss.read_index, search, sizes, in_bits)
 
 
 def _whole_bits(*bits: int) -> Callable[[int], Sequence[int]]:
@@ -137,7 +140,7 @@ LIBRARIES = {
         lambda d: range(8, d + 1, 4),  # any number, in truth
     ),
     "faiss PQ fast scan": _faiss(_train_fast_scan, lambda d: [m // 2 for m in range(2, d + 1, 2) if d % m == 0]),
-    "faiss RaBitQ fast scan": _faiss(_train_rabitq, _whole_bits(*range(1, 9))),
+    "faiss RaBitQ fast scan": _faiss(_train_rabitq, _whole_bits(*range(1, 9)), in_bits=True),
     "faiss OPQ+PQ": _faiss(_train_opq, lambda d: [m for m in range(1, d + 1) if d % m == 0]),
     "turbovec": Library(  # as many threads as RAYON_NUM_THREADS says when the process starts
         _train_turbovec,
@@ -146,15 +149,15 @@ LIBRARIES = {
         _load_turbovec,
         lambda index, xq, k, _threads: np.asarray(index.search(xq, k)[1]).astype(np.int64),
         _whole_bits(2, 3, 4),
+        in_bits=True,
     ),
 }
-IN_BYTES = ("lplr", "faiss PQ fast scan")  # libraries whose sizes are bytes; those of the others are bits a coordinate
 
 
 def of_size(library: str, nbytes: int, d: int) -> System:
     """A library's index of so many bytes a row, with no options."""
     bits = 8 * nbytes // d
-    size = f"{nbytes}" if library in IN_BYTES else f"{bits} bit{'s' * (bits > 1)}"
+    size = f"{bits} bit{'s' * (bits > 1)}" if LIBRARIES[library].in_bits else f"{nbytes}"
     return System(f"{library} {size}", library, nbytes, {})
 
 

@@ -202,7 +202,8 @@ def _ranked(
         return _scan(held, where, queries, k, rows, threads, nothing).ranked(k)
     usual = k / stride  # of the k best rows, in the sample
     few = int(usual + 3.3 * usual**0.5 + 3)
-    likely = _scan(held, where, queries, few, rows, threads, nothing, stride).ranked(few)[0][:, -1]
+    apart = (where[0]._replace(ahead=stride * where[0].ahead), *where[1:])
+    likely = _scan(held, apart, queries, few, rows, threads, nothing, stride).ranked(few)[0][:, -1]
     keys, found = _scan(held, where, queries, k, rows, threads, likely.copy()).ranked(k)
     missed = np.flatnonzero(keys[:, -1] < likely)
     if len(missed):
@@ -217,7 +218,7 @@ def _scan(
 ) -> Best:  # fmt: skip
     """The k best rows of every ``stride``-th block, in no order, or those of them whose keys reach ``shared`` (nq,)."""
     scan, nq = kernels.scan_kernel(), len(queries.base)
-    best, where = Best.none(nq, k), (where[0]._replace(ahead=stride * where[0].ahead), *where[1:])
+    best = Best.none(nq, k)
 
     def rank(part: slice, pieces: list[tuple[Piece, int, int]], mine: Best) -> None:
         some = some_queries(queries, part)
