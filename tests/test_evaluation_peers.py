@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import types
-
 import numpy as np
 import pytest
 
@@ -169,62 +167,6 @@ def test_metrics_that_a_package_has_not_are_named(split, metric):
     assert named == set(names) & ({"usearch", "turbovec"} if metric == "l2" else {"usearch"})
 
 
-def test_turbovec_wants_a_dimension_that_eight_divides(monkeypatch):
-    monkeypatch.setattr(base, "is_installed", lambda _module: True)
-    found, skipped = contenders(100, [1.0], nt=1500, methods=[], peers=["turbovec"])
-
-    assert found == []
-    assert [each.reason for each in skipped] == ["expected a dimension that 8 divides, got 100"]
-
-
-def test_rabitq_has_no_more_clusters_than_training_rows(monkeypatch):
-    monkeypatch.setattr(base, "is_installed", lambda _module: True)
-    few, _ = contenders(64, [1.0], nt=20, methods=[], peers=["rabitqlib"])
-    many, _ = contenders(64, [1.0], nt=2000, methods=[], peers=["rabitqlib"])
-
-    assert {each.notes for each in few} == {"20 clusters, all searched"}
-    assert {each.notes for each in many} == {f"{rabitqlib.CLUSTERS} clusters, all searched"}
-
-
-def test_rabitq_is_for_longer_rows(monkeypatch):
-    monkeypatch.setattr(base, "is_installed", lambda _module: True)
-    found, skipped = contenders(63, [1.0], nt=1500, methods=[], peers=["rabitqlib"])
-
-    assert found == []
-    assert [each.reason for each in skipped] == ["expected a dimension of at least 64, got 63"]
-
-
-def test_lorann_has_a_name_for_each_size(monkeypatch):
-    monkeypatch.setattr(base, "is_installed", lambda _module: True)
-    found, _ = contenders(128, [1.0], nt=2000, methods=[], peers=["lorann"])
-    few, skipped = contenders(64, [1.0], nt=2000, methods=[], peers=["lorann"])
-
-    assert len(found) == len(few) + len(skipped)
-    assert {each.reason for each in skipped} == {"expected a dimension above its rank of 64, got 64"}
-    assert len({each.name for each in found}) == len(lorann.SIZES) * len(lorann.CLUSTERS)
-
-
-def test_codes_are_those_of_the_index_of_usearch(split):
-    usearch = pytest.importorskip("usearch.index")
-    x = split[1][:50] / np.linalg.norm(split[1][:50], axis=1, keepdims=True)
-    own = usearch.Index(ndim=64, metric="ip", dtype="i8")
-    own.add(np.arange(50), x)
-
-    ours = usearch_peer.UsearchIndex(64, "i8")
-    ours.add(x)
-
-    np.testing.assert_array_equal(ours.codes, [own.get(key, dtype="i8") for key in range(50)])
-
-
-def test_a_usearch_that_compares_some_signs_only_is_refused(monkeypatch):
-    found = types.SimpleNamespace(distances=np.array([8.0]), keys=np.array([0]))
-    old = types.SimpleNamespace(search=lambda *_args, **_options: found)
-    monkeypatch.setattr(usearch_peer, "require", lambda *_args: old)
-
-    with pytest.raises(UnsupportedError, match=r"compares 64 signs, .* got one that compares 8$"):
-        usearch_peer.UsearchIndex(64, "b1")
-
-
 @pytest.mark.parametrize(
     ("make", "package"),
     [
@@ -239,77 +181,3 @@ def test_a_package_that_does_not_load_is_one_named_error(monkeypatch, make, pack
     without(monkeypatch, package)
     with pytest.raises(MissingDependencyError, match=f"expected the package {package}"):
         make()
-
-
-# sentence-transformers, of which torch is a large part: its searches as they would answer
-
-
-@pytest.fixture
-def quantization(monkeypatch):
-    """Put in the place of its module one with the functions used, which remember what they were asked."""
-    asked = []
-
-    def quantize(x, precision, ranges=None):
-        if precision.endswith("binary"):
-            return np.packbits(x > 0, axis=-1)
-        steps = (ranges[1] - ranges[0]) / 255
-        return np.clip((x - ranges[0]) / steps, 0, 255).astype(np.uint8)
-
-    def search(queries, *, corpus_embeddings=None, corpus_index=None, top_k, output_index=False, **options):
-        asked.append(options | {"top_k": top_k})
-        corpus = corpus_index if corpus_embeddings is None else corpus_embeddings
-        hits = [[{"corpus_id": 1, "score": 0.5}, {"corpus_id": 0, "score": 0.25}][:top_k] for _ in queries]
-        return (hits, 0.0, corpus) if output_index else (hits, 0.0)
-
-    module = types.SimpleNamespace(
-        quantize_embeddings=quantize, semantic_search_faiss=search, semantic_search_usearch=search, asked=asked
-    )
-    monkeypatch.setattr(sentence_transformers, "_quantization", lambda: module)
-    return module
-
-
-@pytest.mark.parametrize("precision", sentence_transformers.SEARCHES)
-def test_the_search_of_sentence_transformers_rescores_with_the_float_query(quantization, split, precision, tmp_path):
-    index = sentence_transformers.QuantizedEmbeddings(64, precision)
-    index.train(split[0])
-    index.add(split[1])
-    D, I = index.search(split[2], 3)
-
-    assert I[7].tolist() == [1, 0, -1]
-    assert D[7].tolist() == [0.5, 0.25, -np.inf]
-    asked = quantization.asked[-1]
-    assert (asked["corpus_precision"], asked["top_k"], asked["rescore"], asked["exact"]) == (precision, 3, True, True)
-    assert asked["rescore_multiplier"] == 2
-    if precision.endswith("int8"):
-        np.testing.assert_array_equal(asked["ranges"], [split[0].min(axis=0), split[0].max(axis=0)])
-    index.save(tmp_path / "codes")
-    with (tmp_path / "codes").open("rb") as stream:
-        np.testing.assert_array_equal(np.load(stream), index.codes)
-    assert index.row_bytes(split[1]) == SIZES[f"sentence-transformers-{precision}"]
-
-
-def test_its_search_by_a_package_that_is_missing_is_named(monkeypatch):
-    monkeypatch.setattr(base, "is_installed", lambda _module: True)
-    monkeypatch.setattr(sentence_transformers, "is_installed", lambda module: module == "faiss")
-    found, skipped = contenders(48, [1.0], nt=1500, methods=[], peers=["sentence-transformers"])
-
-    assert [each.name.rpartition("-")[2] for each in found] == ["ubinary", "uint8"]
-    assert [(each.name.rpartition("-")[2], each.reason) for each in skipped] == [
-        ("binary", "not installed: pip install usearch"),
-        ("int8", "not installed: pip install usearch"),
-    ]
-
-
-def test_its_module_of_older_versions_is_found_too(monkeypatch):
-    asked = []
-
-    def require(module, extra):
-        asked.append((module, extra))
-        if "util" in module:
-            raise MissingDependencyError("no")
-        return module
-
-    monkeypatch.setattr(sentence_transformers, "require", require)
-
-    assert sentence_transformers._quantization() == "sentence_transformers.quantization"
-    assert {extra for _, extra in asked} == {"text"}
