@@ -188,15 +188,24 @@ def _with_stages(held: HeldOut, best: Trial, stages: Sequence[int]) -> Trial:
 
 
 def _with_many_stages(held: HeldOut, few: Trial) -> Trial:
-    """The best trial with more centroid bytes, and a lower power if that is better with them, or the one given."""
+    """The best trial with more centroid bytes, or the one given.
+
+    What centroids take, weighs less in what is left: with four of them the next lower power is tried as well, and the
+    most, which take longest, are tried with it alone.
+    """
     more = _with_stages(held, few, [_MORE_STAGES])
     if more is few:
         return few
-    more = _with_power(held, more, [power for power in _POWERS if power < more.recipe.power][-1:])
+    more = _with_power(held, more, [_lower(more.recipe.power)])
     most = min(held.most_stages, _MOST_STAGES)
     if more.recall < few.recall + _PAID or most <= _MORE_STAGES:
         return more
-    return _clearly_best(more, [held.trial(replace(more.recipe, stages=most))])
+    return _clearly_best(more, [held.trial(replace(more.recipe, stages=most, power=_lower(more.recipe.power)))])
+
+
+def _lower(power: float) -> float:
+    """The next lower power, or this one if it is the lowest."""
+    return max((each for each in _POWERS if each < power), default=power)
 
 
 def _with_power(held: HeldOut, best: Trial, powers: Sequence[float]) -> Trial:
