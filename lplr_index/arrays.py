@@ -196,12 +196,11 @@ def as_integer(value: Any, name: str, *, least: int = 0, most: int | None = None
     InputError
         If it is not an integer (bool excluded) or lies outside.
     """
+    is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if is_integer and least <= value and (most is None or value <= most):
+        return int(value)
     bound = f"an integer >= {least}" if most is None else f"an integer from {least} to {most}"
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise InputError(f"expected {name} to be {bound}, got {value!r}")
-    if value < least or (most is not None and value > most):
-        raise InputError(f"expected {name} to be {bound}, got {value}")
-    return int(value)
+    raise InputError(f"expected {name} to be {bound}, got {value if is_integer else repr(value)}")
 
 
 def as_rows(x: Any, d: int, *, cosine: bool, name: str = "x", first_row: int = 0) -> tuple[FloatMatrix, IdArray]:

@@ -269,9 +269,9 @@ class IndexLPLR(Index):
         allowed = self._allowed(filter, params)
         D, I = [], []
         for xq in self._query_batches(x):  # 1. the door
-            queries = scanning.prepare(self.model, xq)  # 2. projection: y = R q, and its tables
+            asked = scanning.prepare(self.model, xq, threads)  # 2. projection: y = R q, and its tables
             keys, ids = scanning.search(  # 3. scan, 4. top-k
-                self._rows, self.model, queries, k, allowed, threads, shortlist
+                self._rows, self.model, asked, k, allowed, threads, shortlist
             )
             D.append(self._distances(keys))
             I.append(ids)
@@ -301,8 +301,8 @@ class IndexLPLR(Index):
         key = radius if is_similarity(self.metric_type) else -radius
         parts = []
         for xq in self._query_batches(x):
-            queries = scanning.prepare(self.model, xq)
-            parts += scanning.range_search(self._rows, self.model, queries, key, allowed, threads)
+            asked = scanning.prepare(self.model, xq, threads)
+            parts += scanning.range_search(self._rows, self.model, asked, key, allowed, threads)
         lims = np.concatenate([[0], np.cumsum([len(ids) for _, ids in parts], dtype=np.int64)])
         D = np.concatenate([np.empty(0, np.float32), *(self._distances(keys) for keys, _ in parts)])
         return lims, D, np.concatenate([np.empty(0, np.int64), *(ids for _, ids in parts)])

@@ -7,30 +7,27 @@ how far their rows reach.
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 
 from lplr_index import kernels
-from lplr_index.arrays import ByteMatrix, FloatMatrix, IdArray
+from lplr_index.arrays import FloatMatrix, IdArray
+from lplr_index.asking import Asked, Near, ask, keys_of
 from lplr_index.listmodel import ListModel
 from lplr_index.lists import Lists, Run
 from lplr_index.scanning import (
     Filter,
     blocks_ahead,
     cut_queries,
-    keys_of,
     no_filter,
     pack_filter,
     where_of,
 )
 from lplr_index.threads import run
-
-if TYPE_CHECKING:
-    from lplr_index.kernels.layout import Queries
 
 Mask = npt.NDArray[np.bool_]
 Ids = npt.NDArray[np.integer]
@@ -41,21 +38,7 @@ _AHEAD = 4096  # bytes that are asked for ahead: lists are short
 _DIGITS = 2  # of deficits: for scans of few rows, of which many can matter
 _NO_COUNTS = np.empty(0, np.int64)
 NO_IDS = np.empty(0, np.int64)  # where rows go by their numbers
-_NO_STAGES = np.empty((0, 0, 256), np.float32)
 _NOTHING = np.empty(0, np.float32), np.empty(0, np.int64)
-
-
-class Asked(NamedTuple):
-    """Queries made ready, with the lists that they look at."""
-
-    room: ByteMatrix  # (bytes,), as ``carve`` of kernels/layout.py cuts it
-    shape: tuple[int, ...]  # what ``Shape`` there holds
-
-    @property
-    def parts(self) -> tuple[Queries, IdArray, FloatMatrix]:
-        """The queries, their lists (nq, nprobe), and the products with the centroids of these (nq, nprobe)."""
-        found: tuple[Queries, IdArray, FloatMatrix] = kernels.layout.carve(self.room, kernels.layout.Shape(*self.shape))
-        return found
 
 
 def search(
@@ -142,13 +125,9 @@ def _parts(held: Lists, mask: Mask | None) -> Parts:
 
 def ready(model: ListModel, xq: FloatMatrix, nprobe: int) -> Asked:
     """Queries xq (nq, d) for the scan: projected, with tables, and the lists that they look at."""
-    fixed = _fixed(model)
-    shape = (len(xq), *fixed.shape, nprobe)
-    room, stages = np.empty(_bytes_of(shape), np.uint8), _NO_STAGES
-    if model.codec.stages:  # which is rare: centroids of lists leave little for others
-        stages = model.codec.centroid_products(model.project(xq))
-    kernels.ask_kernel()(xq, stages, *fixed.to_ask, model.coarse.candidates(nprobe), room, shape)
-    return Asked(room, shape)
+    coarse = model.coarse
+    near = Near(nprobe, _fixed(model).coarse, coarse.candidates(nprobe))
+    return ask(model, xq, digits=_DIGITS, near=near)
 
 
 class _Fixed(NamedTuple):
@@ -158,8 +137,7 @@ class _Fixed(NamedTuple):
     levels: tuple[Any, ...]
     segments: tuple[Any, ...]
     loose: float  # what float32 rounding of a bound may lose of a product with a centroid, relative to it
-    to_ask: tuple[Any, ...]  # a ``Product.form``, ``Parts``, ``Keys``, ``Coarse``
-    shape: tuple[int, ...]  # the middle of a ``Shape``
+    coarse: tuple[Any, ...]
 
 
 _known: WeakKeyDictionary[ListModel, _Fixed] = WeakKeyDictionary()
@@ -168,21 +146,13 @@ _known: WeakKeyDictionary[ListModel, _Fixed] = WeakKeyDictionary()
 def _fixed(model: ListModel) -> _Fixed:
     found = _known.get(model)
     if found is None:
-        keys, codec, coarse = keys_of(model), model.codec, model.coarse
-        projection = None if model.projection is None else model.projection.form
-        layout, levels, segments = where_of(model, codec.nibbles)
+        keys, coarse = keys_of(model), model.coarse
+        layout, levels, segments = where_of(model, model.codec.nibbles)
         found = _known[model] = _Fixed(
             tuple(layout._replace(ahead=blocks_ahead(layout.block_bytes, _AHEAD))),
             tuple(levels),
             tuple(segments),
             loose=float(2 * kernels.tables.ROUNDING * (2.0 if keys.norms else 1.0) * max(keys.gain, 1.0)),
-            to_ask=(projection, *map(tuple, (codec.parts, keys, coarse.forms[coarse.metric]))),
-            shape=(_DIGITS, codec.nibbles, codec.stages, len(codec.parts.split)),
+            coarse=tuple(coarse.forms[coarse.metric]),
         )
     return found
-
-
-@lru_cache
-def _bytes_of(shape: tuple[int, ...]) -> int:
-    """How large a room has to be."""
-    return int(kernels.layout.ends(kernels.layout.Shape(*shape))[-1]) + kernels.layout.LINE

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from lplr_index import kernels
 from lplr_index.arrays import FloatMatrix
+
+ProductForm = tuple[npt.NDArray[Any], npt.NDArray[np.int64], np.float32 | None, int]
+"""What the kernel takes: panels, their depths, what they are multiples of, and the columns."""
 
 
 class Product:
@@ -27,8 +32,7 @@ class Product:
         packed = kernels.linear.panels(matrix)
         halved = kernels.linear.halved(packed, unit)
         unit_kept = None if unit is None or halved is packed else np.float32(unit)
-        self.form = halved, kernels.linear.depths(packed), unit_kept, self.columns
-        """What the kernel takes: panels, their depths, what they are multiples of, and the columns."""
+        self.form: ProductForm = halved, kernels.linear.depths(packed), unit_kept, self.columns
 
     def __call__(self, x: FloatMatrix) -> FloatMatrix:
         """Return the product (n, m) float32, for x (n, d) float32."""

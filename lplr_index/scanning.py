@@ -14,31 +14,31 @@ import numpy as np
 import numpy.typing as npt
 
 from lplr_index import kernels
-from lplr_index.arrays import FloatMatrix, IdArray
+from lplr_index.arrays import FloatMatrix, IdArray, joined
+from lplr_index.asking import Asked, ask
 from lplr_index.blocks import BLOCK, Piece
 from lplr_index.codecs.base import split_tables
-from lplr_index.memory import aligned
 from lplr_index.model import Model
 from lplr_index.rows import Rows
 from lplr_index.threads import run
 
 if TYPE_CHECKING:
-    from lplr_index.kernels.layout import Layout, Levels, Queries, Segments
-    from lplr_index.kernels.tables import Keys
+    from lplr_index.kernels.layout import Layout, Levels, Segments
 
     Where = tuple[Layout, Levels, Segments]
 
 Filter = npt.NDArray[np.uint32]
 
 _FEW = 16  # queries a thread should have before queries, not rows, are cut
+_TILE = 4  # queries that kernels pass over a block with at once
 _QUERIES = 64  # queries of a task: their tables stay in the cache
 _ROWS = 1 << 14  # fewer rows are not worth a task of their own
 _AHEAD = 1 << 14  # bytes: the hardware does not look beyond a page, and alone takes 2.8 times the time
 _SAMPLE = 1 << 13  # rows that tell thresholds in advance,
 _MANY, _SPARSE = 64, 8  # to searches for so many neighbours at least, if of so many blocks one is looked at, at most
 _RANGE_ROOM = 1 << 12  # results of a range search before its buffer grows
+_NOTHING, _NUMBERS = np.empty(0, np.float32), np.empty(0, np.int64)  # added to bounds; rows go by their numbers
 _known: WeakKeyDictionary[Model, dict[int, Where]] = WeakKeyDictionary()
-_keys: WeakKeyDictionary[Model, Keys] = WeakKeyDictionary()
 
 
 def no_filter() -> Filter:
@@ -103,45 +103,13 @@ def where_of(model: Model, columns: int) -> Where:
     return known[columns]
 
 
-def keys_of(model: Model) -> Keys:
-    """What makes keys of the scores of a model's rows, found once."""
-    if model not in _keys:
-        _keys[model] = kernels.tables.Keys(
-            mu=model.mu.astype(np.float32),
-            norms=model.norm.bits > 0,
-            unit=float(model.norm.unit),
-            gain=float(model.gain.most),
-        )
-    return _keys[model]
-
-
-def prepare(model: Model, xq: FloatMatrix) -> Queries:
-    """Tables of queries xq (nq, d) for the scan: project, then let the codec's parts tell what its bits are worth."""
-    codec, nq = model.codec, len(xq)
-    y = model.project(xq)
-    stages = codec.centroid_products(y)
-    queries = kernels.layout.Queries(
-        deficits=aligned((nq, codec.nibbles * 16)),
-        seconds=np.empty((nq, 0), np.uint8),
-        stage_deficits=np.empty(stages.shape, np.uint8),
-        stage_least=np.empty((nq, codec.stages, kernels.layout.LEASTS), np.uint8),
-        stage_doublings=np.empty(nq, np.int64),
-        limits=np.empty((nq, 32), np.uint8),
-        affine=np.empty((nq, 3), np.float32),
-        slack=np.empty(nq),
-        exact=np.empty((nq, 16 * codec.nibbles), np.float32),
-        stages=stages,
-        split=np.empty((nq, len(codec.parts.split)), np.float32),
-        base=np.empty(nq),
-        norm=np.empty(nq),
-        length=np.empty(nq),
-    )
-    kernels.tables.ready(xq, y, codec.parts, keys_of(model), queries)
-    return queries
+def prepare(model: Model, xq: FloatMatrix, threads: int) -> list[Asked]:
+    """Queries xq (nq, d) made ready, in tasks of some: projected, with tables of what the codec's bits are worth."""
+    return run([partial(ask, model, xq[part]) for part in cut_queries(len(xq), threads)], threads)
 
 
 def search(
-    held: Rows, model: Model, queries: Queries, k: int, allowed: Filter, threads: int, shortlist: int | None = None
+    held: Rows, model: Model, prepared: list[Asked], k: int, allowed: Filter, threads: int, shortlist: int | None = None
 ) -> tuple[FloatMatrix, IdArray]:
     """The k best rows of each query, of all or of a ``shortlist`` of those that look best by the head of their codes.
 
@@ -152,158 +120,170 @@ def search(
     found : ndarray of shape (nq, k), int64
         Ids, best first, ties by lowest id; -1 where there are fewer than k rows.
     """
-    whole = where_of(model, model.codec.nibbles)
+    nq = sum(asked.nq for asked in prepared)
+    if not nq or not len(held):
+        return np.full((nq, k), -np.inf, np.float32), np.full((nq, k), -1)
+    by_rows = threads > 1 and nq < _FEW * threads and len(held) >= 2 * _ROWS
+    shared = threads if by_rows else 1  # by so many a query
+    parts = run([partial(_best, held, model, asked, k, allowed, shared, shortlist) for asked in prepared],
+                1 if by_rows else threads)  # fmt: skip
+    return joined([keys for keys, _ in parts]), joined([found for _, found in parts])
+
+
+def _best(
+    held: Rows, model: Model, asked: Asked, k: int, allowed: Filter, threads: int, shortlist: int | None
+) -> tuple[FloatMatrix, IdArray]:
+    """``search`` for queries of one task."""
+    whole = Sought(held, where_of(model, model.codec.nibbles), asked, allowed, held.ids.stored)
     if shortlist is None or max(shortlist, k) >= len(held) or model.head == model.codec.nibbles:
-        return _ranked(held, whole, queries, k, (allowed, held.ids.stored), threads)
-    size, rows = max(shortlist, k), (allowed, np.empty(0, np.int64))  # by their numbers
-    _, chosen = _ranked(held, where_of(model, model.head), _estimated(queries, model), size, rows, threads)
-    return _finish(held, whole, queries, k, chosen, threads).ranked(k)
+        return _ranked(whole, k, threads)
+    by_head = whole._replace(where=where_of(model, model.head), lifts=_lifts(asked, model), ids=_NUMBERS)
+    _, chosen = _ranked(by_head, max(shortlist, k), threads)
+    return _finish(whole, k, chosen, threads)
+
+
+class Sought(NamedTuple):
+    """What is scanned, and for which queries."""
+
+    held: Rows
+    where: Where  # columns that count
+    asked: Asked
+    allowed: Filter
+    ids: IdArray  # (ntotal,), or empty where rows go by their numbers
+    lifts: npt.NDArray[np.float32] = _NOTHING  # (nq,): what estimates have in addition
 
 
 class Best(NamedTuple):
-    """The best rows of each query so far: keys and ids (nq, room), as ``kernels/topk.py`` keeps them, and how many."""
+    """Room for the best rows of each query: keys and ids (nq, room) as ``kernels/topk.py`` keeps them, and how many."""
 
     keys: FloatMatrix
     found: IdArray
     counts: IdArray
 
     @classmethod
-    def none(cls, nq: int, k: int) -> Best:
-        """Nothing but k entries that are worse than any row."""
-        shape = (nq, k if k <= kernels.topk.HEAP_MOST else k + k // 4)
-        best = cls(np.empty(shape, np.float32), np.empty(shape, np.int64), np.empty(nq, np.int64))
-        best.keys.fill(-np.inf)
-        best.found.fill(kernels.topk.NOBODY)
-        best.counts.fill(k)
-        return best
-
-    def of(self, part: slice) -> Best:
-        """Those of some queries."""
-        return Best(self.keys[part], self.found[part], self.counts[part])
+    def room(cls, nq: int, k: int) -> Best:
+        """Room for k, with nothing in it."""
+        shape = nq, k if k <= kernels.topk.HEAP_MOST else k + k // 4
+        return cls(np.empty(shape, np.float32), np.empty(shape, np.int64), np.empty(nq, np.int64))
 
     def ranked(self, k: int) -> tuple[FloatMatrix, IdArray]:
-        """Keys and ids (nq, k), best first, -inf and -1 where there are fewer."""
-        keys, found = np.empty((len(self.keys), k), np.float32), np.empty((len(self.keys), k), np.int64)
-        kernels.topk.rank(self.keys, self.found, self.counts, k, keys, found)
-        return keys, found
+        """Keys and ids (nq, k), once they are ranked in place."""
+        return np.ascontiguousarray(self.keys[:, :k]), np.ascontiguousarray(self.found[:, :k])
 
 
-def _ranked(
-    held: Rows, where: Where, queries: Queries, k: int, rows: tuple[Filter, IdArray], threads: int
-) -> tuple[FloatMatrix, IdArray]:
-    """The k best rows, as ``search`` returns them, of those that a filter allows; ``rows`` = (filter, ids).
+def _ranked(sought: Sought, k: int, threads: int) -> tuple[FloatMatrix, IdArray]:
+    """The k best rows, as ``search`` returns them.
 
     Thresholds rise as the k best are found, and before they are high, many rows pass in vain: for large k more than all
     others. So a sample of the rows tells keys that very likely k rows reach. Where they do, nothing is missed.
     """
-    nothing = np.full(len(queries.base), -np.inf, np.float32)
-    stride = len(held) // _SAMPLE
+    nothing = np.full(sought.asked.nq, -np.inf, np.float32)
+    stride = len(sought.held) // _SAMPLE
     if k < _MANY or stride < _SPARSE:
-        return _scan(held, where, queries, k, rows, threads, nothing).ranked(k)
+        return _scan(sought, k, threads, nothing)
     usual = k / stride  # of the k best rows, in the sample
     few = int(usual + 3.3 * usual**0.5 + 3)
-    apart = (where[0]._replace(ahead=stride * where[0].ahead), *where[1:])
-    likely = _scan(held, apart, queries, few, rows, threads, nothing, stride).ranked(few)[0][:, -1]
-    keys, found = _scan(held, where, queries, k, rows, threads, likely.copy()).ranked(k)
-    missed = np.flatnonzero(keys[:, -1] < likely)
-    if len(missed):
-        some = some_queries(queries, missed)
-        keys[missed], found[missed] = _scan(held, where, some, k, rows, threads, nothing[missed]).ranked(k)
+    layout, levels, segments = sought.where
+    apart = sought._replace(where=(layout._replace(ahead=stride * layout.ahead), levels, segments))
+    likely = _scan(apart, few, threads, nothing, stride)[0][:, -1]
+    keys, found = _scan(sought, k, threads, likely.copy())
+    for q in np.flatnonzero(keys[:, -1] < likely):
+        one = slice(q, q + 1)
+        keys[one], found[one] = _scan(sought, k, threads, nothing[one], part=one)
     return keys, found
 
 
 def _scan(
-    held: Rows, where: Where, queries: Queries, k: int, rows: tuple[Filter, IdArray], threads: int,
-    shared: npt.NDArray[np.float32], stride: int = 1,
-) -> Best:  # fmt: skip
-    """The k best rows of every ``stride``-th block, in no order, or those of them whose keys reach ``shared`` (nq,)."""
-    scan, nq = kernels.scan_kernel(), len(queries.base)
-    best = Best.none(nq, k)
+    sought: Sought, k: int, threads: int, shared: npt.NDArray[np.float32], stride: int = 1, part: slice | None = None
+) -> tuple[FloatMatrix, IdArray]:
+    """The k best rows of every ``stride``-th block, or those of them whose keys reach ``shared`` (nq,).
 
-    def rank(part: slice, pieces: list[tuple[Piece, int, int]], mine: Best) -> None:
-        some = some_queries(queries, part)
-        scratch = kernels.scan.new_scratch()
-        for piece, first, stop in pieces:
-            flat = piece.blocks.reshape(-1)
-            scan(flat, first, stop, piece.row0, *where, some, *rows, *mine, k, shared[part], -np.inf, stride, scratch)
+    For a ``part`` of the queries, or all of them.
+    """
+    scan, (held, where, asked, *rest) = kernels.scan_kernel(), sought
+    begin, end = (0, asked.nq) if part is None else (part.start, part.stop)
+    allowed, ids, lifts = rest
+    what = (*map(tuple, where), *asked, begin, end, lifts, allowed, ids)
 
-    everything = [(piece, 0, piece.rows) for piece in held]
-    if threads > 1 and nq < _FEW * threads and len(held) // stride >= 2 * _ROWS:
-        shares = _cut_rows(everything, len(held), threads)
-        parts = [best] + [Best.none(nq, k) for _ in shares[1:]]
-        run([partial(rank, slice(0, nq), *task) for task in zip(shares, parts, strict=True)], threads)
-        for more in parts[1:]:
-            kernels.topk.merge(*best, k, *more)
-    else:
-        cuts = cut_queries(nq, threads)
-        run([partial(rank, part, everything, best.of(part)) for part in cuts], threads)
-    return best
+    def offer(pieces: list[tuple[Piece, int, int]], best: Best, ranked: int) -> None:
+        final = len(pieces) - 1
+        for i, (piece, first, stop) in enumerate(pieces):
+            scan(
+                piece.blocks.reshape(-1), first, stop, piece.row0, *what, *best, k, shared, -np.inf, stride,
+                int(i == 0), ranked if i == final else 0,
+            )  # fmt: skip
 
-
-def _estimated(queries: Queries, model: Model) -> Queries:
-    """Queries that bound by the head of codes as if the other nibbles added what they do on average."""
-    eights = queries.deficits[:, 16 * model.head :].astype(np.float32)
-    tails = (eights * 2.0 ** np.repeat(model.codec.shifts, 128)[16 * model.head :][: eights.shape[1]]).sum(axis=1) / 16
-    affine = queries.affine.copy()
-    affine[:, 1] += affine[:, 0] * tails
-    return queries._replace(affine=affine)
+    everything, best = [(piece, 0, piece.rows) for piece in held], Best.room(end - begin, k)
+    if threads == 1 or len(held) // stride < 2 * _ROWS:
+        offer(everything, best, 1)
+        return best.ranked(k)
+    shares = _cut_rows(everything, len(held), threads)
+    parts = [best] + [Best.room(end - begin, k) for _ in shares[1:]]
+    run([partial(offer, *task, 0) for task in zip(shares, parts, strict=True)], threads)
+    for more in parts[1:]:
+        kernels.topk.merge(*best, k, *more)
+    kernels.topk.rank(*best, k)
+    return best.ranked(k)
 
 
-def _finish(held: Rows, where: Where, queries: Queries, k: int, rows: IdArray, threads: int) -> Best:
+def _lifts(asked: Asked, model: Model) -> npt.NDArray[np.float32]:
+    """What lets queries bound by the head of codes as if the other nibbles added what they do on average, (nq,)."""
+    queries, head = asked.queries, 16 * model.head
+    tails = queries.deficits[:, head:] * 2.0 ** np.repeat(model.codec.shifts, 128)[head : 16 * model.codec.nibbles]
+    lifts: npt.NDArray[np.float32] = (queries.affine[:, 0] * (tails.sum(axis=1) / 16)).astype(np.float32)
+    return lifts
+
+
+def _finish(sought: Sought, k: int, rows: IdArray, threads: int) -> tuple[FloatMatrix, IdArray]:
     """The k best by exact keys among the rows (nq, n) of each query, which are sorted in place."""
-    finish, best, ids = kernels.finish_kernel(), Best.none(len(queries.base), k), held.ids.stored
+    finish, best = kernels.finish_kernel(), Best.room(sought.asked.nq, k)
+    layout, levels, _ = map(tuple, sought.where)
+    pieces = list(sought.held)
 
     def rank(part: slice) -> None:
         rows[part].sort(axis=1)
-        some = some_queries(queries, part)
-        for piece in held:
+        mine = [each[part] for each in best]
+        for i, piece in enumerate(pieces):
             finish(
-                piece.blocks.reshape(-1), piece.row0, piece.rows, *where[:2], some, ids, rows[part], *best.of(part), k
-            )
+                piece.blocks.reshape(-1), piece.row0, piece.rows, layout, levels, *sought.asked, part.start,
+                part.stop, sought.ids, rows[part], *mine, k, int(i == 0), int(i == len(pieces) - 1),
+            )  # fmt: skip
 
     run([partial(rank, part) for part in cut_queries(len(rows), threads)], threads)
-    return best
+    return best.ranked(k)
 
 
 def range_search(
-    held: Rows, model: Model, queries: Queries, radius: float, allowed: Filter, threads: int
+    held: Rows, model: Model, prepared: list[Asked], radius: float, allowed: Filter, threads: int
 ) -> list[tuple[npt.NDArray[np.float32], IdArray]]:
     """The keys (n,) and ids (n,) of all rows whose key is above ``radius``, in row order, of each query."""
     where = where_of(model, model.codec.nibbles)
-    single = [some_queries(queries, slice(q, q + 1)) for q in range(len(queries.base))]
-    return run([partial(_range_of_one, held, where, query, radius, allowed) for query in single], threads)
+    every = [(Sought(held, where, asked, allowed, held.ids.stored), q) for asked in prepared for q in range(asked.nq)]
+    return run([partial(_above, sought, q, radius) for sought, q in every], threads)
 
 
-def _range_of_one(
-    held: Rows, where: Where, query: Queries, radius: float, allowed: Filter
-) -> tuple[npt.NDArray[np.float32], IdArray]:
+def _above(sought: Sought, q: int, radius: float) -> tuple[npt.NDArray[np.float32], IdArray]:
     """``range_search`` of one query: the scan stops when its buffer is full and goes on with an empty one."""
-    scan, ids = kernels.scan_kernel(), held.ids.stored
-    keys, found = [], []
-    room = Best(np.empty((1, _RANGE_ROOM), np.float32), np.empty((1, _RANGE_ROOM), np.int64), np.zeros(1, np.int64))
-    shared, scratch = np.full(1, -np.inf, np.float32), kernels.scan.new_scratch()
+    scan, (held, where, asked, allowed, ids, lifts) = kernels.scan_kernel(), sought
+    what = (*map(tuple, where), *asked, q, q + 1, lifts, allowed, ids)
+    keys, found, room = [], [], Best.room(1, _RANGE_ROOM)
+    shared = np.full(1, -np.inf, np.float32)
     for piece in held:
         first, flat = 0, piece.blocks.reshape(-1)
         while first * BLOCK < piece.rows:
             room.counts[0] = 0
-            first = scan(
-                flat, first, piece.rows, piece.row0, *where, query, allowed, ids, *room, 1, shared, radius, 1, scratch
-            )
+            first = scan(flat, first, piece.rows, piece.row0, *what, *room, 1, shared, radius, 1, 0, 0)
             keys.append(room.keys[0, : room.counts[0]].copy())
             found.append(room.found[0, : room.counts[0]].copy())
     return np.concatenate([*keys, np.empty(0, np.float32)]), np.concatenate([*found, np.empty(0, np.int64)])
 
 
-def some_queries(queries: Queries, part: slice | IdArray) -> Queries:
-    """A part of the queries, a slice or their numbers (some,), with thresholds of its own."""
-    chosen = type(queries)(*(np.ascontiguousarray(a[part]) for a in queries))
-    return chosen._replace(affine=chosen.affine.copy(), limits=chosen.limits.copy())
-
-
 def cut_queries(nq: int, threads: int) -> list[slice]:
     """Deal queries out in tasks, as many as threads at least, and few enough each for the cache."""
-    size = min(_QUERIES, -(-nq // threads)) if nq else 1
-    return [slice(q, min(q + size, nq)) for q in range(0, nq, size)]
+    size = -(-nq // threads)
+    if size >= _FEW:
+        size = min(_QUERIES, -(-size // _TILE) * _TILE)
+    return [slice(q, min(q + size, nq)) for q in range(0, nq, size or 1)]
 
 
 def _cut_rows(pieces: list[tuple[Piece, int, int]], ntotal: int, threads: int) -> list[list[tuple[Piece, int, int]]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from lplr_index.codecs.base import Shares, query_tables
+from lplr_index.products import Product
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +92,15 @@ class StagedCodec:
         return Shares(nibbles, columns, entries, entries, entries, columns[:0]).parts(self.nibbles, self.shifts)
 
     def centroid_products(self, y):
-        return np.einsum("swm,qm->qsw", self.centroids, y).astype(np.float32)
+        return self._product(y).reshape(len(y), self.stages, 256)
+
+    @property
+    def centroid_form(self):
+        return self._product.form if self.stages else None
+
+    @cached_property
+    def _product(self):
+        return Product(np.ascontiguousarray(self.centroids.reshape(-1, self.m).T))
 
     def query_tables(self, y):
         return query_tables(y, self.centroid_products(y), self.nibbles, self.parts)

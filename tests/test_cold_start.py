@@ -162,13 +162,23 @@ def below(file: str) -> set[str]:
     return {file}.union(*(below(other) for other in imported(file).values()))
 
 
+def names_in(node: ast.AST) -> set[str]:
+    """Every name in a piece of code."""
+    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+
+
 def made_from(kernel: str) -> set[str]:
     """The kernel files that may change what ``lplr_index.kernels.scan:sort_heaps`` does, by the names it uses."""
     file, _, name = kernel.removeprefix("lplr_index.").partition(":")
     definitions = {each.name: each for each in KERNELS[file].tree.body if isinstance(each, Definition)}
+    stand_ins = {
+        each.name: set.union(set(), *map(names_in, each.decorator_list)) for each in definitions.values()
+    }  # what is an ``overload`` of something is compiled in its place
     names, todo = set(), [name.partition(".")[0]]
     while todo:
-        more = {node.id for node in ast.walk(definitions[todo.pop()]) if isinstance(node, ast.Name)} - names
+        here = todo.pop()
+        more = names_in(definitions[here]) | {name for name, of in stand_ins.items() if here in of}
+        more -= names
         names |= more
         todo += more & set(definitions)
     return {file}.union(*(below(other) for name, other in imported(file).items() if name in names))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from indexes import in_lists, queries
-from lplr_index import kernels, probing, scanning
+from lplr_index import kernels, probing
+from lplr_index.asking import ask
 from lplr_index.auto import Recipe
 from lplr_index.metric import METRICS
 
@@ -22,7 +23,7 @@ def test_queries_are_made_ready_in_one_call(metric, recipe, nq):
 
     asked, lists, products = probing.ready(model, xq, 5).parts
 
-    one_by_one = scanning.prepare(model, xq)
+    one_by_one = ask(model, xq).queries
     for name in SAME:
         np.testing.assert_array_equal(getattr(asked, name), getattr(one_by_one, name), err_msg=name)
     for one, other in zip((lists, products), model.coarse.probe(xq, 5), strict=True):

@@ -9,6 +9,7 @@ import naive
 from bounding import make_layout, make_queries
 from indexes import EVERY_SCAN, filled, queries
 from lplr_index import scanning
+from lplr_index.asking import ask
 from lplr_index.kernels import scoring
 from lplr_index.kernels.layout import MOST
 
@@ -16,7 +17,7 @@ from lplr_index.kernels.layout import MOST
 @pytest.mark.parametrize(("metric", "kind"), EVERY_SCAN)
 def test_keys_are_those_of_the_twin(rng, metric, kind):
     index = filled(metric, kind, n=100)
-    model, asked = index.model, scanning.prepare(index.model, queries(3))
+    model, asked = index.model, ask(index.model, queries(3)).queries
     form, levels, codes = scanning.layout(model), scanning.levels(model), naive.rows_of(index)
     rows = rng.permutation(100)[:40]
     blocks = np.concatenate([piece.blocks.reshape(-1) for piece in index.rows])

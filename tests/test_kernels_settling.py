@@ -8,7 +8,8 @@ import pytest
 import naive
 from indexes import filled, queries
 from lplr_index import scanning
-from lplr_index.kernels import settling
+from lplr_index.asking import ask
+from lplr_index.kernels import settling, topk
 from lplr_index.kernels.scoring import least_bound
 
 Q, ROW0, K = 1, 0, 5
@@ -18,10 +19,11 @@ def settled(index, own_ids, radius, settle):
     """Return what ``settle`` finds of all rows, for one of three queries, and what was scanned."""
     model = index.model
     blocks = np.concatenate([piece.blocks.reshape(-1) for piece in index.rows])
-    asked = scanning.prepare(model, queries(3))
+    asked = ask(model, queries(3)).queries
     ids = np.arange(1000, 1000 + index.ntotal) if own_ids else np.empty(0, np.int64)
     scanned = settling.Scanned(blocks, ROW0, ids, scanning.layout(model), scanning.levels(model), asked)
-    kept = scanning.Best.none(3, K)
+    kept = scanning.Best.room(3, K)
+    topk.empty(*kept, K)
     if radius > -np.inf:
         room = np.zeros((3, index.ntotal))
         kept = scanning.Best(room.astype(np.float32), room.astype(np.int64), np.zeros(3, np.int64))
@@ -40,6 +42,7 @@ def test_the_best_by_exact_keys_are_kept_and_raise_the_threshold(metric, own_ids
 
     twin = naive.exact_key(naive.rows_of(index), scanned.layout, scanned.levels, scanned.queries, Q)
     keys, found = naive.best(twin, np.arange(90) + 1000 * own_ids, K)
+    topk.rank(*kept, K)
     ranked_keys, ranked = kept.ranked(K)
     np.testing.assert_array_equal(ranked_keys[Q], keys)
     np.testing.assert_array_equal(ranked[Q], found)
@@ -52,7 +55,7 @@ def test_all_above_a_radius_are_kept_in_order():
     index = filled("cosine", n=90)
     every = naive.exact_key(
         naive.rows_of(index), scanning.layout(index.model), scanning.levels(index.model),
-        scanning.prepare(index.model, queries(3)), Q,
+        ask(index.model, queries(3)).queries, Q,
     )  # fmt: skip
     radius = float(np.sort(every)[-20])
 
@@ -75,6 +78,7 @@ def test_estimates_are_what_deficits_tell():
     a, c, _ = scanned.queries.affine[Q]
     keys = (deficits.astype(np.float32) * a + c) * naive.gains(naive.rows_of(index), scanned.layout, np.float32)
     expected, found = naive.best(keys, np.arange(90), K)
+    topk.rank(*kept, K)
     ranked_keys, ranked = kept.ranked(K)
     np.testing.assert_array_equal(ranked_keys[Q], expected)
     np.testing.assert_array_equal(ranked[Q], found)

@@ -7,7 +7,8 @@ import pytest
 
 from bounding import call_block_bounds, make_blocks, make_layout, make_queries
 from indexes import queries, trained
-from lplr_index import kernels, scanning
+from lplr_index import kernels
+from lplr_index.asking import ask
 from lplr_index.kernels.layout import LEASTS, SPARED
 from lplr_index.kernels.scan import TILE
 
@@ -45,7 +46,7 @@ def test_stages_are_added_up_only_where_the_least_of_them_leaves_rows_within_rea
 def test_the_least_is_told_by_the_high_bits_of_a_code():
     index, xq = trained("cosine", "auto-stages"), queries()
 
-    asked = scanning.prepare(index.model, xq)
+    asked = ask(index.model, xq).queries
 
     assert asked.stage_deficits.shape[1] == 2
     assert LEASTS << SPARED == 256

@@ -7,7 +7,7 @@ import pytest
 
 import naive
 from indexes import in_lists, queries
-from lplr_index import scanning
+from lplr_index.asking import ask
 from lplr_index.kernels import layout
 from lplr_index.kernels import tables as module
 from lplr_index.metric import METRICS
@@ -179,7 +179,7 @@ def test_a_query_of_zeros_has_bounds_of_zero(rng):
 def test_queries_are_made_ready(metric):
     model, xq = in_lists(metric, 50).model, queries()
 
-    ready = scanning.prepare(model, xq)
+    ready = ask(model, xq).queries
 
     factor, y = 2.0 if model.norm.bits else 1.0, model.project(xq)
     tables, wide = model.codec.query_tables(y), xq.astype(float)

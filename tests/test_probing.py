@@ -7,7 +7,8 @@ import pytest
 
 import naive
 from indexes import in_lists, queries
-from lplr_index import probing, scanning
+from lplr_index import probing
+from lplr_index.asking import ask
 from lplr_index.metric import METRICS
 
 
@@ -20,10 +21,10 @@ def test_queries_are_made_ready(metric):
 
     np.testing.assert_array_equal(lists, naive.nearest_lists(index.model.coarse.centroids, xq, index.metric, 4))
     assert ready.seconds.shape == ready.deficits.shape
-    for one, other in zip(ready[4:], scanning.prepare(index.model, xq)[4:], strict=True):
+    for one, other in zip(ready[4:], ask(index.model, xq).queries[4:], strict=True):
         assert one.shape == other.shape
         assert one.dtype == other.dtype
-    np.testing.assert_array_equal(ready.exact, scanning.prepare(index.model, xq).exact)
+    np.testing.assert_array_equal(ready.exact, ask(index.model, xq).queries.exact)
     assert all(part.ctypes.data % 64 == 0 for part in (*ready, lists, products) if part.size)
     exact = np.take_along_axis(xq.astype(float) @ index.model.coarse.centroids.T, lists, axis=1)
     np.testing.assert_allclose(products, exact, atol=1e-5)

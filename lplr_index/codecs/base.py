@@ -15,6 +15,7 @@ from lplr_index.memory import aligned
 
 if TYPE_CHECKING:
     from lplr_index.kernels.tables import Parts
+    from lplr_index.products import ProductForm
 
 _ANY_ROWS = 256
 _SHIFT_MOST = 6
@@ -96,6 +97,10 @@ class Codec(Protocol):
 
     def centroid_products(self, y: FloatMatrix) -> npt.NDArray[np.float32]:
         """What the centroids of stages add to <y, l>, (nq, stages, 256) float32, for y (nq, m) float32."""
+
+    @property
+    def centroid_form(self) -> ProductForm | None:
+        """What a kernel needs to do so, ``Product.form``; None where there are no stages."""
 
     @property
     def split_fields(self) -> npt.NDArray[np.int32]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lplr_index.arrays import ByteMatrix, FloatMatrix
-from lplr_index.products import Product
+from lplr_index.products import Product, ProductForm
 
 CENTROIDS = 256  # of a stage
 _BEAM = 8  # choices that are followed from stage to stage
@@ -70,6 +70,11 @@ class Centroids:
     def products(self, y: FloatMatrix) -> npt.NDArray[np.float32]:
         """The products (n, stages, 256) float32 of rows y (n, m) float32 with all centroids."""
         return self._product(y).reshape(len(y), self.stages, CENTROIDS)
+
+    @property
+    def form(self) -> ProductForm:
+        """What a kernel needs for those products."""
+        return self._product.form
 
     @cached_property
     def _product(self) -> Product:

@@ -188,6 +188,10 @@ class ScalarCodec:
         """Nothing, (nq, 0, 256), for y (nq, m)."""
         return np.empty((len(y), 0, 256), np.float32)
 
+    @property
+    def centroid_form(self) -> None:
+        """There are no centroids."""
+
     @cached_property
     def shifts(self) -> npt.NDArray[np.uint8]:
         """How much coarser deficits are than a step, for each eight nibbles."""

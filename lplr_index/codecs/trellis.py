@@ -25,6 +25,7 @@ from lplr_index.errors import InputError
 
 if TYPE_CHECKING:
     from lplr_index.kernels.tables import Parts
+    from lplr_index.products import ProductForm
 
 _TRIES = 4  # choices of centroids for which nibbles are found
 
@@ -293,6 +294,11 @@ class TrellisCodec:
     def centroid_products(self, y: FloatMatrix) -> npt.NDArray[np.float32]:
         """What the centroids of stages add to <y, l>, (nq, stages, 256) float32, for y (nq, m) float32."""
         return self._centroids.products(y) if self.stages else np.empty((len(y), 0, CENTROIDS), np.float32)
+
+    @property
+    def centroid_form(self) -> ProductForm | None:
+        """What a kernel needs for those products; None where there are no stages."""
+        return self._centroids.form if self.stages else None
 
     @cached_property
     def shifts(self) -> npt.NDArray[np.uint8]:

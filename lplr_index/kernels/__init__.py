@@ -2,10 +2,10 @@
 
 ::
 
-    queries (nq, d) --- linear.multiply ---> y (nq, m) ----------------------- tables.ready ---> Queries
-                                                                                                      |
-    rows (n, d) ------- linear.multiply ---> Y (n, m) --- centroids.search, trellis.encode,
-                                                          codes.encode, codes.weave ---> blocks ---> scan ---> k best
+    queries (nq, d) --- asking.ask: linear.multiply ---> y (nq, m) ---------- tables ---> Queries
+                                                                                                |
+    rows (n, d) ------- linear.multiply ---> Y (n, m) --- centroids.search, trellis.encode,     |
+                                                          codes.encode, codes.weave -> blocks --+--> scan ---> k best
 
     in lists:           queries (nq, d) --- asking.ask ---> Queries and their lists ---> lists.scan_lists ---> k best
 
@@ -24,8 +24,9 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
-from functools import cache
+import threading
+from collections.abc import Callable, Iterator
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,19 @@ def simd_level() -> str:
     return wanted
 
 
-@cache
+def _once(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a kernel once, even if two threads want it at the same time: ``cache`` would let both."""
+    made, lock = cache(make), threading.Lock()
+
+    @wraps(make)
+    def kernel(*arguments: str) -> Any:
+        with lock:
+            return made(*arguments)
+
+    return kernel
+
+
+@_once
 def _scan(level: str) -> Any:
     from lplr_index.kernels import scan, vectors
 
@@ -92,7 +105,7 @@ def scan_kernel() -> Any:
     return _scan(simd_level())
 
 
-@cache
+@_once
 def finish_kernel() -> Any:
     """What ranks a shortlist (``scan.make_finish``)."""
     from lplr_index.kernels import scan
@@ -100,7 +113,7 @@ def finish_kernel() -> Any:
     return scan.make_finish()
 
 
-@cache
+@_once
 def _scan_lists(level: str) -> Any:
     from lplr_index.kernels import lists, vectors
 
@@ -112,7 +125,7 @@ def scan_lists_kernel() -> Any:
     return _scan_lists(simd_level())
 
 
-@cache
+@_once
 def probe_kernel() -> Any:
     """What finds the lists of rows (``probe.make_probe``)."""
     from lplr_index.kernels import probe
@@ -120,7 +133,7 @@ def probe_kernel() -> Any:
     return probe.make_probe()
 
 
-@cache
+@_once
 def ask_kernel() -> Any:
     """What makes queries ready for a scan of lists (``asking.make_ask``)."""
     from lplr_index.kernels import asking

@@ -1,4 +1,4 @@
-"""Queries made ready for a scan of lists in one call: projection, tables, and the lists that they look at.
+"""Queries made ready for a scan in one call: projection, tables, and, where rows lie in lists, those to look at.
 
 numba's cache does not see edits of the files that this one uses: ``STAMP`` takes them there.
 """
@@ -22,38 +22,35 @@ _SOURCES = [Path(str(module.__file__)) for module in (layout, linear, probe, pro
 STAMP = int.from_bytes(hashlib.sha256(b"".join(file.read_bytes() for file in _SOURCES)).digest()[:7], "little")
 
 
-@njit(nogil=True)
-def _copy(given: Any, out: Any) -> None:
-    """Copy an array; in a function of its own, because numba drops writes to what ``carve`` gives."""
-    out[:] = given
-
-
 def make_ask() -> Any:
     """What makes queries ready; the stamp reaches numba's cache key through the closure."""
     stamp = STAMP
 
     @njit(nogil=True, cache=True)
     def ask(
-        xq: Any, stages: Any, projection: Any, parts: Any, keys: Any, coarse: Any, candidates: int, room: Any,
+        xq: Any, projection: Any, centroids: Any, parts: Any, keys: Any, coarse: Any, candidates: int, room: Any,
         shape: Any,
     ) -> None:  # fmt: skip
-        """Fill the ``room`` that ``carve`` cuts: tables of xq (nq, d) float32, and their lists.
+        """Fill the ``room`` that ``carve`` cuts: tables of xq (nq, d) float32, C-contiguous, and their lists.
 
         ``parts``, ``keys``, ``coarse`` and ``shape`` hold what ``Parts``, ``Keys``, ``Coarse`` and ``Shape`` do, as
         plain tuples: numba takes over such in half of the time.
 
-        ``projection`` is what makes y of them, as ``Product.form`` has it, or None where y = xq; ``stages``
-        (nq, stages, 256) float32 are what centroids of the code add, if it has any.
+        ``projection`` is what makes y of them, as ``Product.form`` has it, or None where y = xq; ``centroids`` what
+        makes products with the centroids of stages of y, or None where there are no stages. ``coarse`` is None where
+        there are no lists.
         """
         _ = stamp
         queries, lists, products = carve(room, Shape(*shape))
-        if queries.stages.shape[1]:
-            _copy(stages, queries.stages)
-        y = xq
+        y, n = xq, xq.shape[0]
         if projection is not None:
-            y = np.empty((xq.shape[0], projection[3]), np.float32)
+            y = np.empty((n, projection[3]), np.float32)
             multiply(xq, projection[0], projection[1], projection[2], projection[3], y)
+        if centroids is not None:
+            out = queries.stages.reshape((n, centroids[3]))
+            multiply(y, centroids[0], centroids[1], centroids[2], centroids[3], out)
         make_all_ready(xq, y, Parts(*parts), Keys(*keys), queries)
-        nearest(xq, Coarse(*coarse), candidates, lists, products)
+        if coarse is not None:
+            nearest(xq, Coarse(*coarse), candidates, lists, products)
 
     return ask

@@ -17,13 +17,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 
 from lplr_index.kernels import bounds, layout, portable, scoring, settling, stages, thresholds, topk, vectors
 from lplr_index.kernels.bounds import block_bounds
-from lplr_index.kernels.layout import BLOCK, Layout, Levels, Queries, Segments, place
+from lplr_index.kernels.layout import BLOCK, Layout, Levels, Queries, Segments, Shape, carve, place
 from lplr_index.kernels.scoring import follow, least_bound, raise_threshold
 from lplr_index.kernels.settling import Kept, Scanned, settle, settle_by_estimates
+from lplr_index.kernels.topk import empty, rank
 
 TILE = 4  # queries that share one reading of a block
 SEGMENT = 128  # blocks that stay in the cache while all queries pass over them
@@ -45,6 +46,7 @@ class Scratch(NamedTuple):
     keys: Any  # (64,) float32
 
 
+@njit(nogil=True)
 def new_scratch() -> Scratch:
     """Room for it: kernels without references to count cannot ask for memory."""
     rows, deficits = np.empty((TILE, 2 * BLOCK), np.int64), np.empty((TILE, 2 * BLOCK), np.uint16)
@@ -96,32 +98,47 @@ def _live(block: int, rows: int, row0: int, allowed: Any) -> Any:
     return live
 
 
-def make_scan(simd: int) -> Any:
-    """The scan for one instruction set; ``simd`` and the stamp reach numba's cache key through the closure."""
-    stamp = STAMP
+@njit(nogil=True)
+def _own(queries: Queries, begin: int, end: int, lifts: Any) -> Queries:
+    """Queries ``begin`` to ``end``, with thresholds of their own, and bounds that ``lifts`` are added to, if any."""
+    affine, limits = queries.affine[begin:end].copy(), queries.limits[begin:end].copy()
+    if lifts.shape[0]:
+        affine[:, 1] += lifts[begin:end]
+    return Queries(
+        queries.deficits[begin:end], queries.seconds[begin:end], queries.stage_deficits[begin:end],
+        queries.stage_least[begin:end], queries.stage_doublings[begin:end], limits, affine, queries.slack[begin:end],
+        queries.exact[begin:end], queries.stages[begin:end], queries.split[begin:end], queries.base[begin:end],
+        queries.norm[begin:end], queries.length[begin:end],
+    )  # fmt: skip
 
-    @njit(nogil=True, _nrt=False, cache=True)
-    def scan(
-        blocks: Any, first: int, rows: int, row0: int, layout: Layout, levels: Levels, segments: Segments,
-        queries: Queries, allowed: Any, ids: Any, keys: Any, found: Any, counts: Any, k: int, shared: Any,
-        radius: float, stride: int, scratch: Scratch,
-    ) -> int:  # fmt: skip
-        """Offer rows of ``blocks`` (bytes,) uint8, from block ``first`` to row ``rows``, to the k best (nq, room).
 
-        Row r of the blocks is row ``row0 + r`` of the index; its id is ``ids[row0 + r]``, or that number where ``ids``
-        is empty. ``allowed`` (blocks of the index,) uint32 is the filter, or empty. Segments of fewer columns than
-        there are rank by estimates. ``shared`` (nq,) float32 are thresholds of everybody who scans for these queries.
-        Of the blocks of the index only every ``stride``-th is looked at.
-        With a finite ``radius`` (one query only) rows whose key is above it are appended instead, while there is room.
-        ``scratch`` is nobody else's meanwhile. Returns the next block.
-        """
-        _ = stamp
+def _pass_over(
+    simd: int, scanned: Scanned, segments: Segments, first: int, rows: int, allowed: Any, kept: Kept, shared: Any,
+    stride: int, scratch: Scratch,
+) -> Any:  # fmt: skip
+    """The scan itself; see ``make_scan``. Returns the next block.
+
+    Compiled code only: the overload below stands in for this function there.
+    """
+
+
+@overload(_pass_over, prefer_literal=True, jit_options={"nogil": True, "_nrt": False})
+def _passed_over(
+    simd: Any, scanned: Any, segments: Any, first: Any, rows: Any, allowed: Any, kept: Any, shared: Any, stride: Any,
+    scratch: Any,
+) -> Any:  # fmt: skip
+    level = simd.literal_value
+
+    def pass_over(
+        simd: Any, scanned: Any, segments: Any, first: Any, rows: Any, allowed: Any, kept: Any, shared: Any,
+        stride: Any, scratch: Any,
+    ) -> Any:  # fmt: skip
+        blocks, row0, _, layout, levels, queries = scanned
         masks, sums, held, deficits, holds = scratch[:5]
-        scanned, kept = Scanned(blocks, row0, ids, layout, levels, queries), Kept(keys, found, counts, k, radius)
         nq, last = queries.base.shape[0], (rows + BLOCK - 1) // BLOCK
-        ranging, estimate = radius > -np.inf, segments.ends[-1] < layout.nibbles
+        ranging, estimate = kept.radius > -np.inf, segments.ends[-1] < layout.nibbles
         if ranging:
-            raise_threshold(layout, queries, 0, least_bound(radius, queries, 0))
+            raise_threshold(layout, queries, 0, least_bound(kept.radius, queries, 0))
         first += -(row0 // BLOCK + first) % stride
         for start in range(first, last, SEGMENT * stride):
             stop = min(start + SEGMENT * stride, last)
@@ -129,9 +146,9 @@ def make_scan(simd: int) -> Any:
             while q < nq:
                 tile = TILE if nq - q >= TILE else 1
                 for t in range(0 if ranging else tile):
-                    _share(shared, keys, layout, queries, q + t, estimate)
+                    _share(shared, kept.keys, layout, queries, q + t, estimate)
                 for block in range(start, stop, stride):
-                    if ranging and counts[0] + BLOCK > keys.shape[1]:
+                    if ranging and kept.counts[0] + BLOCK > kept.keys.shape[1]:
                         return block
                     live = _live(block, rows, row0, allowed)
                     if live == 0:
@@ -139,10 +156,10 @@ def make_scan(simd: int) -> Any:
                     at = block * layout.block_bytes
                     if tile == TILE:
                         some = block_bounds(
-                            simd, TILE, 1, blocks, at, layout, levels, segments, queries, q, sums, masks
+                            level, TILE, 1, blocks, at, layout, levels, segments, queries, q, sums, masks
                         )
                     else:
-                        some = block_bounds(simd, 1, 1, blocks, at, layout, levels, segments, queries, q, sums, masks)
+                        some = block_bounds(level, 1, 1, blocks, at, layout, levels, segments, queries, q, sums, masks)
                     if some == 0:
                         continue
                     for t in range(tile):
@@ -161,6 +178,45 @@ def make_scan(simd: int) -> Any:
                 q += tile
         return last
 
+    return pass_over
+
+
+def make_scan(simd: int) -> Any:
+    """The scan for one instruction set; ``simd`` and the stamp reach numba's cache key through the closure."""
+    stamp = STAMP
+
+    @njit(nogil=True, cache=True)
+    def scan(
+        blocks: Any, first: int, rows: int, row0: int, layout: Any, levels: Any, segments: Any, room: Any, shape: Any,
+        begin: int, end: int, lifts: Any, allowed: Any, ids: Any, keys: Any, found: Any, counts: Any, k: int,
+        shared: Any, radius: float, stride: int, fresh: int, ranked: int,
+    ) -> Any:  # fmt: skip
+        """Offer rows of ``blocks`` (bytes,) uint8, from block ``first`` to row ``rows``, to the k best (some, room).
+
+        Row r of the blocks is row ``row0 + r`` of the index; its id is ``ids[row0 + r]``, or that number where ``ids``
+        is empty. ``allowed`` (blocks of the index,) uint32 is the filter, or empty. Segments of fewer columns than
+        there are rank by estimates, which ``lifts`` (nq,) float32 are added to. Of the queries that were made ready in
+        the ``room``, ``begin`` to ``end`` are asked; ``shared`` (some,) float32 are thresholds of everybody who scans
+        for these. Of the blocks of the index only every ``stride``-th is looked at. If ``fresh``, nothing is among the
+        best yet, and if ``ranked``, they are left best first. With a finite ``radius`` (one query only) rows whose key
+        is above it are appended instead, while there is room. Returns the next block.
+
+        ``layout``, ``levels``, ``segments`` and ``shape`` hold what ``Layout``, ``Levels``, ``Segments`` and ``Shape``
+        do, as plain tuples: numba takes over such in half of the time.
+        """
+        _ = stamp
+        queries = _own(carve(room, Shape(*shape))[0], begin, end, lifts)
+        if fresh:
+            empty(keys, found, counts, k)
+        scanned = Scanned(blocks, row0, ids, Layout(*layout), Levels(*levels), queries)
+        kept = Kept(keys, found, counts, k, radius)
+        after = _pass_over(
+            simd, scanned, Segments(*segments), first, rows, allowed, kept, shared, stride, new_scratch()
+        )  # fmt: skip
+        if ranked:
+            rank(keys, found, counts, k)
+        return after
+
     return scan
 
 
@@ -170,17 +226,23 @@ def make_finish() -> Any:
 
     @njit(nogil=True, cache=True)
     def finish(
-        blocks: Any, row0: int, count: int, layout: Layout, levels: Levels, queries: Queries, ids: Any, rows: Any,
-        keys: Any, found: Any, counts: Any, k: int,
+        blocks: Any, row0: int, count: int, layout: Any, levels: Any, room: Any, shape: Any, begin: int, end: int,
+        ids: Any, rows: Any, keys: Any, found: Any, counts: Any, k: int, fresh: int, ranked: int,
     ) -> None:  # fmt: skip
-        """Offer those of ``rows`` (nq, n) int64, sorted, that ``blocks`` hold, to the k best (nq, room), by exact keys.
+        """Offer those of ``rows`` (some, n) int64, sorted, that ``blocks`` hold, to the k best, by exact keys.
 
-        ``blocks`` hold the ``count`` rows of the index from ``row0`` on; ``ids`` as in ``scan``.
+        ``blocks`` hold the ``count`` rows of the index from ``row0`` on; everything else as for ``scan``.
         """
         _ = stamp
-        scanned, kept = Scanned(blocks, row0, ids, layout, levels, queries), Kept(keys, found, counts, k, -np.inf)
+        queries = _own(carve(room, Shape(*shape))[0], begin, end, np.empty(0, np.float32))
+        if fresh:
+            empty(keys, found, counts, k)
+        scanned = Scanned(blocks, row0, ids, Layout(*layout), Levels(*levels), queries)
+        kept = Kept(keys, found, counts, k, -np.inf)
         for q in range(rows.shape[0]):
             mine = rows[q, np.searchsorted(rows[q], row0) : np.searchsorted(rows[q], row0 + count)] - row0
             settle(mine, q, scanned, kept, np.empty(mine.shape[0], np.float32))
+        if ranked:
+            rank(keys, found, counts, k)
 
     return finish

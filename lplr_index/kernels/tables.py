@@ -313,9 +313,3 @@ def make_all_ready(xq: Any, y: Any, parts: Parts, keys: Keys, queries: Any) -> N
     """Fill ``queries``, of which ``stages`` are there, for xq (nq, d) and y (nq, m), both float32."""
     for q in range(xq.shape[0]):
         _make_ready(q, xq, y, parts, keys, queries)
-
-
-@njit(nogil=True, cache=True)
-def ready(xq: Any, y: Any, parts: Parts, keys: Keys, queries: Any) -> None:
-    """``make_all_ready`` by itself for xq (nq, d) and y (nq, m): for scans of all rows."""
-    make_all_ready(xq, y, parts, keys, queries)

@@ -118,28 +118,27 @@ def merge(keys: Any, ids: Any, counts: Any, k: int, more_keys: Any, more_ids: An
             offer(keys, ids, counts, q, k, more_keys[q, i], more_ids[q, i])
 
 
-@njit(nogil=True)
-def _rank_one(keys: Any, ids: Any, count: int, k: int, best_keys: Any, best_ids: Any) -> None:
-    """Write the k best of ``count`` entries (room,) to (k,), best first."""
+@njit(nogil=True, _nrt=False)
+def order(keys: Any, ids: Any, count: int, k: int) -> None:
+    """Leave the k best of the first ``count`` entries in front, best first."""
     if count > k:
         keep(keys, ids, count, k)
     for start in range(k // 2 - 1, -1, -1):
         _sift_down(keys, ids, start, k)
-    for at in range(k - 1, -1, -1):
-        best_keys[at], best_ids[at] = keys[0], ids[0]
-        keys[0], ids[0] = keys[at], ids[at]
-        _sift_down(keys, ids, 0, at)
+    for last in range(k - 1, 0, -1):  # the worst of those in front is the last of them
+        _swap(keys, ids, 0, last)
+        _sift_down(keys, ids, 0, last)
 
 
 @njit(nogil=True, cache=True)
-def rank(keys: Any, ids: Any, counts: Any, k: int, best_keys: Any, best_ids: Any) -> None:
-    """Write the k best of each query's entries (nq, room) to (nq, k), best first; the entries lose their order."""
+def rank(keys: Any, ids: Any, counts: Any, k: int) -> None:
+    """``order`` for the entries (nq, room) of all queries, with -1 where there is no row."""
     for q in range(keys.shape[0]):
-        _rank_one(keys[q], ids[q], counts[q], k, best_keys[q], best_ids[q])
-        name_nobody(best_ids[q])
+        order(keys[q], ids[q], counts[q], k)
+        name_nobody(ids[q])
 
 
-@njit(nogil=True)
+@njit(nogil=True, _nrt=False)
 def name_nobody(ids: Any) -> None:
     """Write -1 where there is no row."""
     for i in range(ids.shape[0]):
@@ -152,6 +151,14 @@ def forget(keys: Any, ids: Any) -> None:
     """Leave nothing in a heap but entries that are worse than any row."""
     keys[:] = -np.inf
     ids[:] = NOBODY
+
+
+@njit(nogil=True)
+def empty(keys: Any, ids: Any, counts: Any, k: int) -> None:
+    """Leave nothing in the room (nq, room) for the k best of all queries but entries that are worse than any row."""
+    for q in range(keys.shape[0]):
+        forget(keys[q], ids[q])
+        counts[q] = k
 
 
 def _reduce(b: Any, value: Any, count: int, combine: Callable[[Any, Any], Any]) -> Any:
@@ -232,7 +239,8 @@ def sort_best(keys: Any, ids: Any, n: int, best_keys: Any, best_ids: Any) -> Non
     forget(best_keys, best_ids)
     if n > COUNTED:
         most = min(n, k)
-        _rank_one(keys, ids, n, most, best_keys[:most], best_ids[:most])
+        order(keys, ids, n, most)
+        best_keys[:most], best_ids[:most] = keys[:most], ids[:most]
         return
     keys[n : room_of(n)] = -np.inf
     equal = False

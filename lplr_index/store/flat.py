@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lplr_index import scanning
+from lplr_index import asking, scanning
 from lplr_index.arrays import FloatMatrix, IdArray, as_rows
 from lplr_index.blocks import BlockStore
 from lplr_index.ids import IdMap
@@ -202,7 +202,7 @@ class Flat(Arrangement["FlatRows"]):
 
     def asked(self, xq: FloatMatrix, nprobe: int, threads: int) -> Asked[FlatRows]:  # noqa: ARG002
         """Queries xq (nq, d): projection, y = R q, and its tables."""
-        return _AskedAll(self.model, scanning.prepare(self.model, xq))
+        return _AskedAll(self.model, scanning.prepare(self.model, xq, threads))
 
 
 class FlatRows(Arranged):
@@ -235,8 +235,8 @@ class _GrowingFlat(Growing):
 
 
 class _AskedAll(Asked[FlatRows]):
-    def __init__(self, model: Model, queries: Any) -> None:
-        self._model, self._queries = model, queries
+    def __init__(self, model: Model, prepared: list[asking.Asked]) -> None:
+        self._model, self._prepared = model, prepared
 
     def best(
         self,
@@ -247,9 +247,9 @@ class _AskedAll(Asked[FlatRows]):
         threads: int,
         worst: npt.NDArray[np.float32],  # noqa: ARG002
     ) -> tuple[FloatMatrix, IdArray]:
-        keys, found = scanning.search(rows.codes, self._model, self._queries, k, allowed, threads)
+        keys, found = scanning.search(rows.codes, self._model, self._prepared, k, allowed, threads)
         return keys, found if len(rows.codes.ids.stored) else numbered(numbers, found)
 
     def above(self, rows: FlatRows, numbers: Numbers, radius: float, allowed: Filter, threads: int) -> list[Scored]:
-        found = scanning.range_search(rows.codes, self._model, self._queries, radius, allowed, threads)
+        found = scanning.range_search(rows.codes, self._model, self._prepared, radius, allowed, threads)
         return found if len(rows.codes.ids.stored) else [(keys, numbered(numbers, those)) for keys, those in found]

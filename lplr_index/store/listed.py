@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lplr_index import kernels, probing
+from lplr_index import asking, kernels, probing
 from lplr_index.arrays import ByteMatrix, FloatMatrix, IdArray
 from lplr_index.coarse import list_bytes, list_numbers
 from lplr_index.container import Parts
@@ -293,7 +293,7 @@ class _AskedLists(Asked[ListedRows]):
         keys = np.repeat(np.nextafter(worst, np.float32(-np.inf))[:, None], k, axis=1)
         found = np.full(keys.shape, kernels.topk.NOBODY)
 
-        def rank(part: slice, asked: probing.Asked) -> None:
+        def rank(part: slice, asked: asking.Asked) -> None:
             what = rows.run, self._model, asked, rows.reach, allowed, rows.run.rows, rows.ids
             probing.scan_run(*what, keys[part], found[part], fresh=False, ranked=True)
 
@@ -302,7 +302,7 @@ class _AskedLists(Asked[ListedRows]):
         return keys, found if rows.tells_numbers else numbered(numbers, rows.checked(found))
 
     def above(self, rows: ListedRows, numbers: Numbers, radius: float, allowed: Filter, threads: int) -> list[Scored]:
-        def find(asked: probing.Asked) -> Scored:
+        def find(asked: asking.Asked) -> Scored:
             how = rows.reach, allowed, rows.run.rows, radius
             keys, found = probing.range_of_run(rows.run, self._model, asked, *how)
             return keys, rows.ids[found] if rows.tells_numbers else numbered(numbers, rows.checked(found))
@@ -310,16 +310,16 @@ class _AskedLists(Asked[ListedRows]):
         return run([partial(find, each) for each in self._singles], threads)
 
     @cached_property
-    def _tasks(self) -> list[tuple[slice, probing.Asked]]:
+    def _tasks(self) -> list[tuple[slice, asking.Asked]]:
         """Some queries at a time."""
         cuts = cut_queries(len(self._xq), self._threads)
         return list(zip(cuts, self._ready(cuts), strict=True))
 
     @cached_property
-    def _singles(self) -> list[probing.Asked]:
+    def _singles(self) -> list[asking.Asked]:
         """Each query by itself."""
         return self._ready([slice(q, q + 1) for q in range(len(self._xq))])
 
-    def _ready(self, cuts: list[slice]) -> list[probing.Asked]:
+    def _ready(self, cuts: list[slice]) -> list[asking.Asked]:
         model, nprobe = self._model, self._nprobe
         return run([partial(probing.ready, model, self._xq[part], nprobe) for part in cuts], self._threads)
