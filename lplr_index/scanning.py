@@ -187,10 +187,16 @@ def _ranked(sought: Sought, k: int, threads: int) -> tuple[FloatMatrix, IdArray]
     apart = sought._replace(where=(layout._replace(ahead=stride * layout.ahead), levels, segments))
     likely = _scan(apart, few, threads, nothing, stride)[0][:, -1]
     keys, found = _scan(sought, k, threads, likely.copy())
-    for q in np.flatnonzero(keys[:, -1] < likely):
-        one = slice(q, q + 1)
-        keys[one], found[one] = _scan(sought, k, threads, nothing[one], part=one)
+    for first, last in _runs(keys[:, -1] < likely):
+        part = slice(first, last)
+        keys[part], found[part] = _scan(sought, k, threads, nothing[part], part=part)
     return keys, found
+
+
+def _runs(mask: npt.NDArray[np.bool_]) -> IdArray:
+    """Where those of a mask (n,) that follow each other begin and end, (runs, 2)."""
+    changes = np.flatnonzero(np.diff(mask, prepend=False, append=False))
+    return changes.reshape(-1, 2)
 
 
 def _scan(
