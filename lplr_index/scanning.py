@@ -7,7 +7,7 @@ Work is cut by rows for few queries and by queries for many; each part ranks exa
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -104,8 +104,13 @@ def where_of(model: Model, columns: int) -> Where:
 
 
 def prepare(model: Model, xq: FloatMatrix, threads: int) -> list[Asked]:
-    """Queries xq (nq, d) made ready, in tasks of some: projected, with tables of what the codec's bits are worth."""
-    return run([partial(ask, model, xq[part]) for part in cut_queries(len(xq), threads)], threads)
+    """Queries xq (nq, d) made ready: projected, with tables of what the codec's bits are worth.
+
+    Few stay together, so that they may pass over rows together; many come in tasks.
+    """
+    nq = len(xq)
+    parts = [slice(0, nq)] if nq < _FEW * threads else cut_queries(nq, threads)
+    return run([partial(ask, model, xq[part]) for part in parts], threads)
 
 
 def search(
@@ -123,23 +128,25 @@ def search(
     nq = sum(asked.nq for asked in prepared)
     if not nq or not len(held):
         return np.full((nq, k), -np.inf, np.float32), np.full((nq, k), -1)
+    where, ids = where_of(model, model.codec.nibbles), held.ids.stored
     by_rows = threads > 1 and nq < _FEW * threads and len(held) >= 2 * _ROWS
-    shared = threads if by_rows else 1  # by so many a query
-    parts = run([partial(_best, held, model, asked, k, allowed, shared, shortlist) for asked in prepared],
-                1 if by_rows else threads)  # fmt: skip
+    tasks = [
+        Sought(held, where, asked, part, allowed, ids)
+        for asked in prepared
+        for part in ([slice(0, asked.nq)] if by_rows or len(prepared) > 1 else cut_queries(nq, threads))
+    ]
+    inside, outside = (threads, 1) if by_rows else (1, threads)  # threads that share rows, and queries
+    parts = run([partial(_best, task, model, k, inside, shortlist) for task in tasks], outside)
     return joined([keys for keys, _ in parts]), joined([found for _, found in parts])
 
 
-def _best(
-    held: Rows, model: Model, asked: Asked, k: int, allowed: Filter, threads: int, shortlist: int | None
-) -> tuple[FloatMatrix, IdArray]:
-    """``search`` for queries of one task."""
-    whole = Sought(held, where_of(model, model.codec.nibbles), asked, allowed, held.ids.stored)
-    if shortlist is None or max(shortlist, k) >= len(held) or model.head == model.codec.nibbles:
-        return _ranked(whole, k, threads)
-    by_head = whole._replace(where=where_of(model, model.head), lifts=_lifts(asked, model), ids=_NUMBERS)
-    _, chosen = _ranked(by_head, max(shortlist, k), threads)
-    return _finish(whole, k, chosen, threads)
+def _best(sought: Sought, model: Model, k: int, threads: int, shortlist: int | None) -> tuple[FloatMatrix, IdArray]:
+    """``search`` for the queries of one task."""
+    if shortlist is None or max(shortlist, k) >= len(sought.held) or model.head == model.codec.nibbles:
+        return _ranked(sought, k, threads)
+    where, lifts = where_of(model, model.head), _lifts(sought.asked, model)
+    _, chosen = _ranked(sought._replace(where=where, lifts=lifts, ids=_NUMBERS), max(shortlist, k), threads)
+    return _finish(sought, k, chosen, threads)
 
 
 class Sought(NamedTuple):
@@ -148,9 +155,24 @@ class Sought(NamedTuple):
     held: Rows
     where: Where  # columns that count
     asked: Asked
+    part: slice  # of its queries
     allowed: Filter
     ids: IdArray  # (ntotal,), or empty where rows go by their numbers
-    lifts: npt.NDArray[np.float32] = _NOTHING  # (nq,): what estimates have in addition
+    lifts: npt.NDArray[np.float32] = _NOTHING  # (asked.nq,): what estimates have in addition
+
+    @property
+    def nq(self) -> int:
+        """How many queries."""
+        return int(self.part.stop - self.part.start)
+
+    def of(self, first: int, last: int) -> Sought:
+        """For some of the queries alone."""
+        return self._replace(part=slice(self.part.start + first, self.part.start + last))
+
+    def for_kernel(self) -> tuple[Any, ...]:
+        """What the scan takes after the rows."""
+        begin, end = self.part.start, self.part.stop
+        return (*map(tuple, self.where), *self.asked, begin, end, self.lifts, self.allowed, self.ids)
 
 
 class Best(NamedTuple):
@@ -177,7 +199,7 @@ def _ranked(sought: Sought, k: int, threads: int) -> tuple[FloatMatrix, IdArray]
     Thresholds rise as the k best are found, and before they are high, many rows pass in vain: for large k more than all
     others. So a sample of the rows tells keys that very likely k rows reach. Where they do, nothing is missed.
     """
-    nothing = np.full(sought.asked.nq, -np.inf, np.float32)
+    nothing = np.full(sought.nq, -np.inf, np.float32)
     stride = len(sought.held) // _SAMPLE
     if k < _MANY or stride < _SPARSE:
         return _scan(sought, k, threads, nothing)
@@ -188,8 +210,7 @@ def _ranked(sought: Sought, k: int, threads: int) -> tuple[FloatMatrix, IdArray]
     likely = _scan(apart, few, threads, nothing, stride)[0][:, -1]
     keys, found = _scan(sought, k, threads, likely.copy())
     for first, last in _runs(keys[:, -1] < likely):
-        part = slice(first, last)
-        keys[part], found[part] = _scan(sought, k, threads, nothing[part], part=part)
+        keys[first:last], found[first:last] = _scan(sought.of(first, last), k, threads, nothing[first:last])
     return keys, found
 
 
@@ -200,16 +221,10 @@ def _runs(mask: npt.NDArray[np.bool_]) -> IdArray:
 
 
 def _scan(
-    sought: Sought, k: int, threads: int, shared: npt.NDArray[np.float32], stride: int = 1, part: slice | None = None
+    sought: Sought, k: int, threads: int, shared: npt.NDArray[np.float32], stride: int = 1
 ) -> tuple[FloatMatrix, IdArray]:
-    """The k best rows of every ``stride``-th block, or those of them whose keys reach ``shared`` (nq,).
-
-    For a ``part`` of the queries, or all of them.
-    """
-    scan, (held, where, asked, *rest) = kernels.scan_kernel(), sought
-    begin, end = (0, asked.nq) if part is None else (part.start, part.stop)
-    allowed, ids, lifts = rest
-    what = (*map(tuple, where), *asked, begin, end, lifts, allowed, ids)
+    """The k best rows of every ``stride``-th block, or those of them whose keys reach ``shared`` (nq,)."""
+    scan, held, nq, what = kernels.scan_kernel(), sought.held, sought.nq, sought.for_kernel()
 
     def offer(pieces: list[tuple[Piece, int, int]], best: Best, ranked: int) -> None:
         final = len(pieces) - 1
@@ -219,12 +234,12 @@ def _scan(
                 int(i == 0), ranked if i == final else 0,
             )  # fmt: skip
 
-    everything, best = [(piece, 0, piece.rows) for piece in held], Best.room(end - begin, k)
+    everything, best = [(piece, 0, piece.rows) for piece in held], Best.room(nq, k)
     if threads == 1 or len(held) // stride < 2 * _ROWS:
         offer(everything, best, 1)
         return best.ranked(k)
     shares = _cut_rows(everything, len(held), threads)
-    parts = [best] + [Best.room(end - begin, k) for _ in shares[1:]]
+    parts = [best] + [Best.room(nq, k) for _ in shares[1:]]
     run([partial(offer, *task, 0) for task in zip(shares, parts, strict=True)], threads)
     for more in parts[1:]:
         kernels.topk.merge(*best, k, *more)
@@ -242,7 +257,7 @@ def _lifts(asked: Asked, model: Model) -> npt.NDArray[np.float32]:
 
 def _finish(sought: Sought, k: int, rows: IdArray, threads: int) -> tuple[FloatMatrix, IdArray]:
     """The k best by exact keys among the rows (nq, n) of each query, which are sorted in place."""
-    finish, best = kernels.finish_kernel(), Best.room(sought.asked.nq, k)
+    finish, best, begin = kernels.finish_kernel(), Best.room(sought.nq, k), sought.part.start
     layout, levels, _ = map(tuple, sought.where)
     pieces = list(sought.held)
 
@@ -251,8 +266,8 @@ def _finish(sought: Sought, k: int, rows: IdArray, threads: int) -> tuple[FloatM
         mine = [each[part] for each in best]
         for i, piece in enumerate(pieces):
             finish(
-                piece.blocks.reshape(-1), piece.row0, piece.rows, layout, levels, *sought.asked, part.start,
-                part.stop, sought.ids, rows[part], *mine, k, int(i == 0), int(i == len(pieces) - 1),
+                piece.blocks.reshape(-1), piece.row0, piece.rows, layout, levels, *sought.asked, begin + part.start,
+                begin + part.stop, sought.ids, rows[part], *mine, k, int(i == 0), int(i == len(pieces) - 1),
             )  # fmt: skip
 
     run([partial(rank, part) for part in cut_queries(len(rows), threads)], threads)
@@ -263,18 +278,17 @@ def range_search(
     held: Rows, model: Model, prepared: list[Asked], radius: float, allowed: Filter, threads: int
 ) -> list[tuple[npt.NDArray[np.float32], IdArray]]:
     """The keys (n,) and ids (n,) of all rows whose key is above ``radius``, in row order, of each query."""
-    where = where_of(model, model.codec.nibbles)
-    every = [(Sought(held, where, asked, allowed, held.ids.stored), q) for asked in prepared for q in range(asked.nq)]
-    return run([partial(_above, sought, q, radius) for sought, q in every], threads)
+    where, ids = where_of(model, model.codec.nibbles), held.ids.stored
+    singles = [Sought(held, where, asked, slice(q, q + 1), allowed, ids) for asked in prepared for q in range(asked.nq)]
+    return run([partial(_above, single, radius) for single in singles], threads)
 
 
-def _above(sought: Sought, q: int, radius: float) -> tuple[npt.NDArray[np.float32], IdArray]:
+def _above(sought: Sought, radius: float) -> tuple[npt.NDArray[np.float32], IdArray]:
     """``range_search`` of one query: the scan stops when its buffer is full and goes on with an empty one."""
-    scan, (held, where, asked, allowed, ids, lifts) = kernels.scan_kernel(), sought
-    what = (*map(tuple, where), *asked, q, q + 1, lifts, allowed, ids)
+    scan, what = kernels.scan_kernel(), sought.for_kernel()
     keys, found, room = [], [], Best.room(1, _RANGE_ROOM)
     shared = np.full(1, -np.inf, np.float32)
-    for piece in held:
+    for piece in sought.held:
         first, flat = 0, piece.blocks.reshape(-1)
         while first * BLOCK < piece.rows:
             room.counts[0] = 0

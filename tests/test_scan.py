@@ -282,7 +282,16 @@ def test_threads_batches_and_instruction_sets_change_nothing(monkeypatch, metric
 
 @pytest.mark.parametrize(
     ("nq", "threads", "tasks"),
-    [(1, 1, 1), (1, 2, 2), (1, 3, 3), (1, 64, 5), (31, 2, 2), (32, 2, 2), (200, 2, 4), (200, 1, 4)],
+    [
+        (1, 1, [1, 1]),
+        (1, 2, [1, 1, 2]),
+        (1, 3, [1, 1, 3]),
+        (1, 64, [1, 1, 5]),
+        (31, 2, [1, 1, 2]),
+        (32, 2, [2, 2]),
+        (200, 2, [4, 4]),
+        (200, 1, [4, 4]),
+    ],
 )
 def test_work_is_cut_by_rows_for_few_queries_and_by_queries_for_many(monkeypatch, nq, threads, tasks):
     index, _, _ = large("cosine")
@@ -295,7 +304,7 @@ def test_work_is_cut_by_rows_for_few_queries_and_by_queries_for_many(monkeypatch
     monkeypatch.setattr(scanning, "run", count)
     index.search(low_rank_vectors(nq, 16, seed=9), 3, threads=threads)
 
-    assert counts[-1] == tasks
+    assert counts == tasks  # of making ready, of queries, and of rows where these are shared
 
 
 @given(st.lists(st.integers(1, 300_000), max_size=5), st.integers(1, 9))
@@ -310,6 +319,21 @@ def test_shares_hold_every_block_once(sizes, threads):
     blocks = [(piece, block) for piece, first, stop in parts for block in range(first, -(-stop // 32))]
     assert blocks == [(piece, block) for piece, size in enumerate(sizes) for block in range(-(-size // 32))]
     assert all(stop == sizes[piece] or stop % 32 == 0 for piece, _, stop in parts)
+
+
+def test_queries_of_few_rows_are_shared_among_threads(monkeypatch):
+    index, counts = filled(n=300), []
+    expected = index.search(queries(5), 3)
+
+    def count(todo, threads):
+        counts.append((len(todo), threads))
+        return [task() for task in todo]
+
+    monkeypatch.setattr(scanning, "run", count)
+    found = index.search(queries(5), 3, threads=2)
+
+    assert counts == [(1, 2), (2, 2)]
+    assert_same(found, expected)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -415,7 +439,8 @@ def test_a_sample_that_is_better_than_the_rest_is_made_up_for(sampling, metric):
 def test_a_sample_is_of_every_so_many_blocks_of_all_pieces():
     index, _, xq = large("cosine")
     asked, where = ask(index.model, door(index, xq)), scanning.where_of(index.model, index.model.codec.nibbles)
-    sought = scanning.Sought(index.rows, where, asked, scanning.no_filter(), index.rows.ids.stored)
+    everyone, filtered = slice(0, len(xq)), scanning.no_filter()
+    sought = scanning.Sought(index.rows, where, asked, everyone, filtered, index.rows.ids.stored)
     for stride, threads in ((1, 1), (7, 1), (7, 3), (100, 1), (10_000, 1)):
         unknown = np.full(len(xq), -np.inf, np.float32)
         found = scanning._scan(sought, 20, threads, unknown, stride)
