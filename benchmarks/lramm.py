@@ -57,13 +57,9 @@ class IntegerModel(Model):
     """A model whose queries are projected in integers."""
 
     @cached_property
-    def integers(self) -> IntegerProjection:
+    def projection(self) -> IntegerProjection:
         """R in int8."""
         return IntegerProjection(self.R)
-
-    def project(self, xq: FloatMatrix) -> FloatMatrix:
-        """y = R q of each query: (nq, d) to (nq, m)."""
-        return self.integers(xq)
 
 
 class Collection(NamedTuple):
@@ -157,7 +153,7 @@ def found(each: Collection) -> Entry:
     return {
         "rows": each.name,
         "float32_bytes": each.index.model.R.nbytes,
-        "int8_bytes": each.twin.model.integers.codes.nbytes + each.twin.model.integers.steps.nbytes,
+        "int8_bytes": each.twin.model.projection.codes.nbytes + each.twin.model.projection.steps.nbytes,
         "recall10": recall_of(each.index, each.task),
         "recall10_int8": recall_of(each.twin, each.task),
     }

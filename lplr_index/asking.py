@@ -11,6 +11,7 @@ import numpy as np
 from lplr_index import kernels
 from lplr_index.arrays import ByteMatrix, FloatMatrix, IdArray
 from lplr_index.model import Model
+from lplr_index.products import Product
 
 if TYPE_CHECKING:
     from lplr_index.kernels.layout import Queries
@@ -54,6 +55,7 @@ _NO_LISTS = Near()
 class _Fixed(NamedTuple):
     """What the kernel has to know of a model, found once, as plain tuples."""
 
+    projects: bool  # whether the kernel does, rather than the model
     to_ask: tuple[Any, ...]  # two of ``Product.form``, ``Parts``, ``Keys``
     shape: tuple[int, ...]  # the middle of a ``Shape``
 
@@ -71,7 +73,8 @@ def ask(model: Model, xq: FloatMatrix, *, digits: int = 1, near: Near = _NO_LIST
         fixed = _known[model] = _fixed(model)
     shape = (len(xq), digits, *fixed.shape, near.nprobe)
     room = np.empty(_bytes_of(shape), np.uint8)
-    kernels.ask_kernel()(xq, *fixed.to_ask, near.coarse, near.candidates, room, shape)
+    y = xq if fixed.projects else model.project(xq)
+    kernels.ask_kernel()(xq, y, *fixed.to_ask, near.coarse, near.candidates, room, shape)
     return Asked(room, shape)
 
 
@@ -86,9 +89,11 @@ def keys_of(model: Model) -> Keys:
 
 
 def _fixed(model: Model) -> _Fixed:
-    codec, projection = model.codec, None if model.projection is None else model.projection.form
+    codec, projection = model.codec, model.projection
+    form = projection.form if isinstance(projection, Product) else None
     return _Fixed(
-        to_ask=(projection, codec.centroid_form, tuple(codec.parts), tuple(keys_of(model))),
+        projects=form is not None,
+        to_ask=(form, codec.centroid_form, tuple(codec.parts), tuple(keys_of(model))),
         shape=(codec.nibbles, codec.stages, len(codec.parts.split)),
     )
 

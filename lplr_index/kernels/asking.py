@@ -28,7 +28,7 @@ def make_ask() -> Any:
 
     @njit(nogil=True, cache=True)
     def ask(
-        xq: Any, projection: Any, centroids: Any, parts: Any, keys: Any, coarse: Any, candidates: int, room: Any,
+        xq: Any, y: Any, projection: Any, centroids: Any, parts: Any, keys: Any, coarse: Any, candidates: int, room: Any,
         shape: Any,
     ) -> None:  # fmt: skip
         """Fill the ``room`` that ``carve`` cuts: tables of xq (nq, d) float32, C-contiguous, and their lists.
@@ -36,13 +36,13 @@ def make_ask() -> Any:
         ``parts``, ``keys``, ``coarse`` and ``shape`` hold what ``Parts``, ``Keys``, ``Coarse`` and ``Shape`` do, as
         plain tuples: numba takes over such in half of the time.
 
-        ``projection`` is what makes y of them, as ``Product.form`` has it, or None where y = xq; ``centroids`` what
-        makes products with the centroids of stages of y, or None where there are no stages. ``coarse`` is None where
-        there are no lists.
+        ``projection`` is what makes y of them, as ``Product.form`` has it, or None where ``y`` (nq, m) float32 is
+        given, as it may be xq; ``centroids`` is what makes products of y with the centroids of stages, or None where
+        there are no stages. ``coarse`` is None where there are no lists.
         """
         _ = stamp
         queries, lists, products = carve(room, Shape(*shape))
-        y, n = xq, xq.shape[0]
+        n = xq.shape[0]
         if projection is not None:
             y = np.empty((n, projection[3]), np.float32)
             multiply(xq, projection[0], projection[1], projection[2], projection[3], y)
