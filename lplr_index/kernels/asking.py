@@ -28,8 +28,8 @@ def make_ask() -> Any:
 
     @njit(nogil=True, cache=True)
     def ask(
-        xq: Any, y: Any, projection: Any, centroids: Any, parts: Any, keys: Any, coarse: Any, candidates: int, room: Any,
-        shape: Any,
+        xq: Any, y: Any, projection: Any, centroids: Any, parts: Any, keys: Any, coarse: Any, candidates: int,
+        room: Any, shape: Any,
     ) -> None:  # fmt: skip
         """Fill the ``room`` that ``carve`` cuts: tables of xq (nq, d) float32, C-contiguous, and their lists.
 
