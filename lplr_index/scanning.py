@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Filter = npt.NDArray[np.uint32]
 
 _FEW = 16  # queries a thread should have before queries, not rows, are cut
-_TILE = 4  # queries that kernels pass over a block with at once
+_TILE = 4  # queries that kernels pass over a block with at once, as in kernels/scan.py
 _QUERIES = 64  # queries of a task: their tables stay in the cache
 _ROWS = 1 << 14  # fewer rows are not worth a task of their own
 _AHEAD = 1 << 14  # bytes: the hardware does not look beyond a page, and alone takes 2.8 times the time

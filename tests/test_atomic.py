@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from lplr_index.atomic import atomic_folder, atomic_write, check_new, check_writable
-from lplr_index.errors import InputError, LPLRError, MissingDependencyError, WriteError
-from lplr_index.extras import require
+from lplr_index.errors import InputError, LPLRError, WriteError
 
 
 def names(folder):
@@ -167,12 +166,6 @@ def test_the_longest_name_a_file_may_have(tmp_path):
     with atomic_write(tmp_path / ("n" * 255)) as stream:
         stream.write(b"x")
     assert names(tmp_path) == ["n" * 255]
-
-
-def test_a_missing_package_names_the_extra_that_brings_it():
-    assert require("os.path", "files") is os.path
-    with pytest.raises(MissingDependencyError, match=r'pip install "lplr_index\[files\]"'):
-        require("a_package_nobody_has.part", "files")
 
 
 def test_a_folder_appears_whole_and_nothing_else_stays(tmp_path):

@@ -321,6 +321,15 @@ def test_shares_hold_every_block_once(sizes, threads):
     assert all(stop == sizes[piece] or stop % 32 == 0 for piece, _, stop in parts)
 
 
+def test_tasks_of_many_queries_are_whole_tiles():
+    assert scanning._TILE == kernels.scan.TILE
+    for nq, threads in ((33, 2), (100, 3), (1000, 2), (1024, 16)):
+        sizes = [part.stop - part.start for part in scanning.cut_queries(nq, threads)]
+
+        assert sum(sizes) == nq
+        assert all(size % scanning._TILE == 0 for size in sizes[:-1])
+
+
 def test_queries_of_few_rows_are_shared_among_threads(monkeypatch):
     index, counts = filled(n=300), []
     expected = index.search(queries(5), 3)
