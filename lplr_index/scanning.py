@@ -83,8 +83,28 @@ def segments(model: Model, columns: int) -> Segments:
     shifts = model.codec.shifts[: -(-columns // group)].astype(np.int64)
     breaks = np.flatnonzero(np.diff(shifts)) + 1
     ends = np.union1d(breaks * group, np.append(np.arange(phase, columns, phase), columns))
-    steps = np.append(shifts[(ends - 1) // group], 0)
-    return kernels.layout.Segments(ends.astype(np.int64), -np.diff(steps))
+    doublings = -np.diff(np.append(shifts[(ends - 1) // group], 0))
+    return kernels.layout.Segments(ends.astype(np.int64), folds(ends, doublings), doublings)
+
+
+def folds(ends: IdArray, doublings: IdArray) -> IdArray:
+    """After which segments sums are to be moved on: as seldom as what they may come to allows, and after the last.
+
+    ``Segments`` of kernels/layout.py says what all three are, (segments,).
+    """
+    starts = np.append(0, ends[:-1])
+    groups = [_groups(int(last - first)) for first, last in zip(starts, ends, strict=True)]
+    most, out, held = kernels.layout.WORDS_MOST, np.ones(len(ends), np.int64), 0
+    for s, (after, count) in enumerate(zip(doublings[:-1].tolist(), groups[1:], strict=True)):
+        held = (held + 255 * groups[s]) << after
+        out[s] = held + 255 * count > most
+        held = 0 if out[s] else held
+    return out
+
+
+def _groups(columns: int) -> int:
+    """In how many parts the scan adds up so many columns, each within a byte: eights, a four, a two."""
+    return columns // 8 + (columns >> 2 & 1) + (columns >> 1 & 1)
 
 
 def levels(model: Model) -> Levels:

@@ -9,6 +9,7 @@ from numba import njit
 
 from lplr_index.kernels import bounds, layout, vectors
 from lplr_index.kernels.scan import TILE
+from lplr_index.scanning import folds
 
 NORMS = {bits: np.random.default_rng(bits).normal(0, 5, 1 << bits).astype(np.float32) for bits in (8, 16)}
 NORMS[0] = np.empty(0, np.float32)
@@ -42,8 +43,8 @@ def call_block_bounds(level, tile, blocks, block, form, queries, q, shifts, colu
 def make_segments(shifts, columns):
     """Return segments that end at every eight columns, which sums must not depend on, and where columns end."""
     ends = np.append(np.arange(8, columns, 8), columns)
-    steps = np.append(shifts[(ends - 1) // 8].astype(int), 0)
-    return layout.Segments(ends, -np.diff(steps))
+    doublings = -np.diff(np.append(shifts[(ends - 1) // 8].astype(int), 0))
+    return layout.Segments(ends, folds(ends, doublings), doublings)
 
 
 def make_layout(nibbles, *, gain_bits=0, norm_bits=0, stages=0):

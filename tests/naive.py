@@ -246,6 +246,24 @@ def quantize_tables(tables, per, digits=1):
     return np.floor(steps if digits == 1 else (steps - np.floor(steps)) * np.float32(64)).astype(int)
 
 
+def round_tables(tables, per):
+    """Return the same steps, some of them rounded up, and how much too high they may all be, (tables,).
+
+    All entries that lose at least as much as some entry does are rounded up: of all entries the one by which least is
+    lost, or none where that loses least.
+    """
+    steps = np.minimum((tables.max(axis=1, keepdims=True) - tables) * np.float32(per), np.float32(255))
+    lost = steps - np.floor(steps)
+    digits, raised = np.floor(steps).astype(int), np.zeros(len(tables))
+    for table, losses in enumerate(lost):
+        rest = [(losses - first + (losses < first)).sum(dtype=float) for first in losses]
+        first = min(losses[np.array(rest) == min(rest)])
+        if min(rest) < losses.sum(dtype=float):
+            digits[table] += losses >= first
+            raised[table] = 1 - float(first)
+    return digits, raised
+
+
 def fine_sums(table, seconds, values, shifts):
     """Return ``column_sums`` and the whole steps that the second digits add up to; parts of a step go on where steps
     become finer.

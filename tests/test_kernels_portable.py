@@ -17,7 +17,7 @@ def test_sums_of_columns(rng, nibbles, most, digits):
     block = naive.weave(codes, 0, nibbles, 0, np.zeros((1, 16 * nibbles), np.uint8))
     shifts = np.repeat([1, 0], [1, -(-nibbles // 8)])[: -(-nibbles // 8)]
     ends = np.unique([min(8, nibbles), *range(layout.PHASE, nibbles, layout.PHASE), nibbles])
-    segments = layout.Segments(ends, -np.diff(np.append(shifts[(ends - 1) // 8], 0)))
+    segments = layout.Segments(ends, np.ones_like(ends), -np.diff(np.append(shifts[(ends - 1) // 8], 0)))
     seconds = rng.integers(0, 64, (nibbles, 16))
     tables = [np.stack([np.zeros(16 * nibbles), each.reshape(-1)]).astype(np.uint8) for each in (table, seconds)]
 

@@ -60,9 +60,10 @@ def test_tables_are_sums_of_their_parts(rng, nibbles, nq):
 
     np.testing.assert_allclose(exact, naive.tables(y, parts, parts.exact, parts.exact), atol=1e-5)
     upper = naive.tables(y, parts, parts.up, parts.down)
-    np.testing.assert_allclose(base, upper.max(axis=2).sum(axis=1), rtol=1e-5, atol=1e-5)
-    bounded = upper.max(axis=2, keepdims=True) - scale[:, None, None] * deficits
-    assert (bounded >= upper - 1e-5).all()
+    most, step = upper.max(axis=2, keepdims=True), scale[:, None, None]
+    assert (step * deficits <= most - upper + step * (1 + 1e-5) + 1e-5).all()
+    raised = base - most.sum(axis=(1, 2))
+    assert ((raised >= -1e-5) & (raised <= scale * nibbles + 1e-5)).all()
 
 
 # Every count of nibbles that leaves another number of columns over, and steps of one size or of several.
@@ -106,6 +107,28 @@ def test_deficits_bound_from_above_and_closely(rng, nibbles, shifts, spread, sta
     both = [*upper.astype(float), *centroids[0].astype(float)]
     assert base[0] == pytest.approx(sum(table.max() for table in both), rel=1e-12)
     assert largest[0] == pytest.approx(sum(np.abs(table).max() for table in both), rel=1e-12)
+
+
+@pytest.mark.parametrize(("nibbles", "shifts"), SHIFTS)
+@pytest.mark.parametrize("spread", [0.0, 1.0, 4.0])
+def test_one_digit_loses_less_than_rounding_down_and_bounds_all_the_same(rng, nibbles, shifts, spread):
+    weight = np.exp(-spread * np.arange(nibbles) / nibbles)[:, None]
+    upper = (weight * rng.standard_normal((nibbles, 16))).astype(np.float32)
+    centroids, steps = random_stages(rng, 1, 1.0), 2.0 ** np.repeat(shifts, 8)[:nibbles, None]
+
+    _, deficits, _, _, _, scale, base, _ = of_tables(rng, upper, centroids, shifts)
+
+    per = (1 - 1e-6) / scale[0] / steps
+    digits, raised = naive.round_tables(upper, per)
+    np.testing.assert_array_equal(deficits[0], digits)
+    below = upper.max(axis=1, keepdims=True).astype(float) - upper
+    told = (digits - raised[:, None]) * steps * scale[0]
+    assert (told <= below * (1 + 1e-6)).all()
+    most = upper.max(axis=1).astype(float).sum() + centroids.max()
+    assert base[0] == pytest.approx(most + (raised[:, None] * steps).sum() * scale[0], rel=1e-9)
+    fits = naive.quantize_tables(upper, per) < 255
+    plain = naive.quantize_tables(upper, per) * steps * scale[0]
+    assert (below - told)[fits].mean() <= 0.95 * (below - plain)[fits].mean()
 
 
 @pytest.mark.parametrize("weight", [0.0, 1e-9, 1e-3])

@@ -18,7 +18,7 @@ NUMBERS = ("nibbles", "segments", "stages", "stride", "plain", "gains_at", "ahea
            "norm_bits", "norm_at")  # fmt: skip
 POINTERS = {
     "codes": 8, "tables": 8, "seconds": 8, "stage_deficits": 8, "stage_least": 8, "stage_doublings": 64, "ends": 64,
-    "doublings": 64, "limits": 8, "sums": 16, "masks": 32,
+    "folds": 64, "doublings": 64, "limits": 8, "sums": 16, "masks": 32,
 }  # fmt: skip
 FLOATS = ("gain_least", "gain_step")
 TARGETS = {  # by instruction set: a CPU that has it, the instruction that looks up bytes, and how sums that stop look

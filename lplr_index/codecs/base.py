@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 _ANY_ROWS = 256
 _SHIFT_MOST = 6
-_CHANGE = 0.7  # of the time of eight look-ups, that a change of steps takes
+_CHANGE = 0.5  # of the time of eight look-ups, that a change of steps takes
 _SCORED = 0.02  # of the time of a scan: rows that are scored exactly where bounds are exact
 _SPREADS = 6.0  # how fast rows thin out near the best, in spreads
 _ABOVE = 0.5  # in spreads of a sum of four, as far as it fits into a byte: _SPREADS of kernels/tables.py
+_LOST = 0.4  # of a step to rounding, on average
 _TINY = 1e-30
 
 
@@ -238,7 +239,7 @@ def usual_query(codec: Codec) -> FloatMatrix:
 def coarser_steps(upper: npt.NDArray[np.float32], stages: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     """Shifts (ceil(nibbles / 8),) for tables like those of one query, (nibbles, 16) and (1, stages, 256).
 
-    Deficits are rounded down, on average by half a step each, and rows pass that have to be scored for nothing: their
+    Of each deficit two fifths of a step are lost to rounding, and rows pass that have to be scored for nothing: their
     number grows exponentially with the rounding relative to the spread of scores, as the tail of a distribution does.
     Steps are as small as the eight nibbles of the largest deficits allow, unless those have coarser ones; each change
     of step takes the time of some look-ups.
@@ -252,7 +253,7 @@ def coarser_steps(upper: npt.NDArray[np.float32], stages: npt.NDArray[np.float32
     for unit in np.unique(need[need > 0]):
         wanted = np.clip(np.ceil(np.log2(np.maximum(need, _TINY) / unit)), 0, _SHIFT_MOST).astype(np.uint8)
         shifts = np.maximum.accumulate(wanted[::-1])[::-1]
-        lost = 4 * float((need / 2.0**shifts).max()) / 255 * float((2.0**shifts).sum())
+        lost = 8 * _LOST * float((need / 2.0**shifts).max()) / 255 * float((2.0**shifts).sum())
         time = _CHANGE * np.count_nonzero(np.diff(shifts)) / len(shifts)
         time += _SCORED * np.exp(min(_SPREADS * lost / spread, 100.0))
         if time < least:

@@ -1,9 +1,10 @@
 """Bound the scores of 32 packed rows at once: byte look-ups, summed in integers, the same on every instruction set.
 
 A row is a string of nibbles. For a query each nibble has a table of 16 partial scores, so a row's score is a sum of
-look-ups. Here the tables hold *deficits*: how far an entry falls short of the best one of its table, rounded down to
-one byte. A row whose deficits add up to more than the threshold allows cannot matter. Sums stop at the largest number,
-of a byte and then of 16 bits, which makes a deficit smaller, never larger. One byte shuffle looks up 16 rows.
+look-ups. Here the tables hold *deficits*: how far an entry falls short of the best one of its table, in one byte, and
+rounded so that no score is higher than they say. A row whose deficits add up to more than the threshold allows cannot
+matter. Sums stop at the largest number, of a byte and then of 16 bits, which makes a deficit smaller, never larger. One
+byte shuffle looks up 16 rows.
 
 Stages add at least what the best of some of their centroids would: with that most rows are out of reach already, and
 only of the others it is looked up what they really add (``stages.py``).
@@ -88,13 +89,9 @@ class _Bounds:
                 b.store(b.add(b.load(even), pairs), even)
                 b.store(b.add(b.load(odd), b.lshr(pairs, eight)), odd)
 
-    def phase(self, first: Any, last: Any) -> None:
-        """Sum columns in 16 bits, two of them side by side, then add both to the sums."""
+    def fold(self) -> None:
+        """Move what columns added up to, two of them side by side, to the sums; they begin again with nothing."""
         b, eight = self.b, self.emit.const(_WORDS, 8)
-        for words in self.words:
-            for store in words:
-                b.store(self.emit.const(_WORDS, 0), store)
-        self.columns(first, last)
         for words, totals in zip(self.words, self.total, strict=True):
             low, low_odd, high, high_odd = (b.load(store) for store in words)
             odd = low_odd, high_odd
@@ -102,25 +99,35 @@ class _Bounds:
             for store, (rows, later) in zip(totals, (even, odd), strict=True):
                 sides = [self.emit.pick(rows, (*range(at, at + 8), *range(16 + at, 24 + at)), later) for at in (0, 8)]
                 b.store(self.emit.add(b.load(store), b.add(*sides)), store)
-
-    def segments(self) -> None:
-        """Sum the columns, segment by segment: what was summed so far is doubled as often as steps become finer."""
-        b, first = self.b, cgutils.alloca_once_value(self.b, self.int64(0))
-        for stores in self.total:
-            for store in stores:
+            for store in words:
                 b.store(self.emit.const(_WORDS, 0), store)
-        with cgutils.for_range(b, self.at["segments"]) as loop:
-            last = b.load(b.gep(self.at["ends"], [loop.index]))
-            self.phase(b.load(first), last)
-            b.store(last, first)
-            if self.digits == 2:
-                self.carry()
-            with cgutils.for_range(b, b.load(b.gep(self.at["doublings"], [loop.index]))):
-                for store in itertools.chain(*self.total):
-                    sums = b.load(store)
-                    b.store(self.emit.add(sums, sums), store)
         if self.digits == 2:
             self.carry()
+
+    def segments(self) -> None:
+        """Sum the columns, segment by segment: what was summed so far is doubled as often as steps become finer.
+
+        As long as nothing was folded, there is nothing but the columns' own sums to double.
+        """
+        b = self.b
+        first, folded = (cgutils.alloca_once_value(b, self.int64(0)) for _ in range(2))
+        for store in itertools.chain(*self.words, *self.total):
+            b.store(self.emit.const(_WORDS, 0), store)
+        with cgutils.for_range(b, self.at["segments"]) as loop:
+            last, folds, doublings = (b.load(b.gep(self.at[name], [loop.index])) for name in Segments._fields)
+            self.columns(b.load(first), last)
+            b.store(last, first)
+            with b.if_then(b.icmp_signed("!=", folds, self.int64(0))):
+                self.fold()
+                b.store(folds, folded)
+            with cgutils.for_range(b, doublings):
+                for store in itertools.chain(*self.words):
+                    sums = b.load(store)
+                    b.store(b.add(sums, sums), store)
+                with b.if_then(b.icmp_signed("!=", b.load(folded), self.int64(0))):
+                    for store in itertools.chain(*self.total):
+                        sums = b.load(store)
+                        b.store(self.emit.add(sums, sums), store)
 
     def carry(self) -> None:
         """Move whole steps from the sums of the second digit to those of the first."""
@@ -202,8 +209,7 @@ def _vector_bounds(
             "codes": codes,
             "nibbles": nibbles,
             "segments": builder.extract_value(context.make_array(ends[0])(context, builder, ends[1]).shape, 0),
-            "ends": part(7, "ends", zero),
-            "doublings": part(7, "doublings", zero),
+            **{name: part(7, name, zero) for name in Segments._fields},
             "stages": stages,
             "stride": stride,
             "tables": part(8, "deficits", builder.mul(query, stride)),

@@ -20,7 +20,8 @@ from numba.extending import register_jitable
 
 BLOCK = 32  # rows of one block
 GROUP = 8  # columns whose deficits add up within a byte, every other one, before they are widened
-PHASE = 1024  # columns whose groups, at 255 each, add up within 16 bits
+PHASE = 1024  # columns at most of a segment, whose groups, at 255 each, add up within
+WORDS_MOST = 32736  # which is what two columns side by side and parts of a step may each come to: see ``Segments``
 MOST = 65535  # of 16 bits
 LINE = 64  # bytes of a cache line
 SPARED = 2  # low bits of a stage's code that bounds do without at first
@@ -59,7 +60,8 @@ class Segments(NamedTuple):
     """The columns that are summed, in runs whose deficits are in equal steps, coarse ones first."""
 
     ends: Any  # (segments,) int64: the column after each
-    doublings: Any  # (segments,) int64: of the sum, after each
+    folds: Any  # (segments,) int64: whether sums are moved on after each, as 16 bits might not hold more
+    doublings: Any  # (segments,) int64: of the sum, after that
 
 
 class Queries(NamedTuple):

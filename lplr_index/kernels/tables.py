@@ -1,8 +1,8 @@
 """What a scan needs to know of a query: a table of 16 partial scores for each nibble, and the same rounded to bytes.
 
 A column of L adds a number to a row's score that its nibbles select; ``Parts`` says which. The bounds want *deficits*,
-how far an entry falls short of the best one of its table, in steps of ``scale``, rounded down. All of a table is worked
-on at once, in float32; sums over its entries are added up in pairs, in the same order on every machine.
+how far an entry falls short of the best one of its table, in whole steps of ``scale``. All of a table is worked on at
+once, in float32; sums over its entries are added up in pairs, in the same order on every machine.
 
 This file is an island: it imports nothing of this package. numba's cache does not see edits in other files.
 """
@@ -70,6 +70,11 @@ def _reduce(b: Any, value: Any, combine: Callable[[Any, Any], Any]) -> Any:
     return b.extract_element(value, ir.Constant(_NUMBER, 0))
 
 
+def _choose(b: Any, relation: str) -> Callable[[Any, Any], Any]:
+    """Of two, the one that has this relation to the other."""
+    return lambda x, z: b.select(b.fcmp_ordered(relation, x, z), x, z)
+
+
 def _pointer(context: Any, b: Any, kind: Any, array: Any, at: Any, of: Any) -> Any:
     """Where the numbers of a C-contiguous array are, from the ``at``-th on, as a pointer to ``of``."""
     start = b.gep(context.make_array(kind)(context, b, array).data, [at])
@@ -118,11 +123,8 @@ def _measure(typingctx: Any, table: Any, at: Any) -> Any:
     """
 
     def generate(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        def choose(relation: str) -> Callable[[Any, Any], Any]:
-            return lambda x, z: b.select(b.fcmp_ordered(relation, x, z), x, z)
-
         value = _load(b, _pointer(context, b, signature.args[0], args[0], args[1], _FLOATS))
-        most, least = _reduce(b, value, choose(">")), _reduce(b, value, choose("<"))
+        most, least = _reduce(b, value, _choose(b, ">")), _reduce(b, value, _choose(b, "<"))
         one, zero = ir.Constant(most.type, 1.0), ir.Constant(most.type, 0.0)
         reach = b.fsub(most, least)
         is_some = b.fcmp_ordered(">", reach, zero)
@@ -135,13 +137,36 @@ def _measure(typingctx: Any, table: Any, at: Any) -> Any:
     return types.UniTuple(types.float32, 4)(table, types.intp), generate
 
 
+def _raise_some(b: Any, steps: Any, down: Any) -> tuple[Any, Any]:
+    """Round a table's ``steps``, which are ``down`` if rounded down, some up; none is too high by more than ``raised``.
+
+    Entries that lose a part f or more to rounding down are rounded up instead; all then tell 1 - f more than they may,
+    which the bound makes good. If n of the 16 lose less than f, 16 f - n less is lost in all. The f by which most is
+    saved is that of an entry, or 1, which rounds none up. Returns the new steps and ``raised``.
+    """
+    lost = b.fsub(steps, b.sitofp(down, _FLOATS))
+    one, less = ir.Constant(_FLOATS, [1.0] * WORDS), ir.Constant(_FLOATS, [0.0] * WORDS)
+    for lane in range(WORDS):
+        each = b.shuffle_vector(lost, lost, ir.Constant(ir.VectorType(_NUMBER, WORDS), [lane] * WORDS))
+        is_less = b.fcmp_ordered("<", each, lost)
+        less = b.fadd(less, b.select(is_less, one, ir.Constant(_FLOATS, [0.0] * WORDS)))
+    saved = b.fsub(b.fmul(lost, ir.Constant(_FLOATS, [float(WORDS)] * WORDS)), less)
+    most = _reduce(b, saved, _choose(b, ">"))
+    first = _reduce(b, b.select(b.fcmp_ordered("==", saved, _lanes(b, most)), lost, one), _choose(b, "<"))
+    whole = ir.Constant(most.type, 1.0)
+    first = b.select(b.fcmp_ordered(">", most, ir.Constant(most.type, 0.0)), first, whole)
+    up = b.zext(b.fcmp_ordered(">=", lost, _lanes(b, first)), down.type)
+    return b.add(down, up), b.fsub(whole, first)
+
+
 @intrinsic
 def _round(
     typingctx: Any, table: Any, at: Any, most: Any, per: Any, digits: Any, out: Any, seconds: Any, to: Any
 ) -> Any:  # fmt: skip
     """``out[to : to + 16]`` = how many steps ``table[at : at + 16]`` fall short of ``most``, ``per`` to one, up to 255.
 
-    Rounded down; if ``digits`` is 2, ``seconds`` receives what that loses, in parts of a step.
+    If ``digits`` is 2, rounded down, and ``seconds`` receives what that loses, in parts of a step. Otherwise some are
+    rounded up, and what is returned is by how much of a step ``out`` may be too high.
     """
 
     def generate(context: Any, b: Any, signature: Any, args: Any) -> Any:
@@ -157,15 +182,21 @@ def _round(
         limit = ir.Constant(_FLOATS, [255.0] * WORDS)
         steps = b.select(b.fcmp_ordered("<", steps, limit), steps, limit)
         down = b.fptosi(steps, whole)
-        store(down, 5)
-        with b.if_then(b.icmp_signed("==", args[4], ir.Constant(args[4].type, 2))):
-            rest = b.fmul(b.fsub(steps, b.sitofp(down, _FLOATS)), ir.Constant(_FLOATS, [PARTS] * WORDS))
-            store(b.fptosi(rest, whole), 6)
-        return context.get_dummy_value()
+        raised = cgutils.alloca_once_value(b, ir.Constant(_FLOATS.element, 0.0))
+        with b.if_else(b.icmp_signed("==", args[4], ir.Constant(args[4].type, 2))) as (both, alone):
+            with both:
+                store(down, 5)
+                rest = b.fmul(b.fsub(steps, b.sitofp(down, _FLOATS)), ir.Constant(_FLOATS, [PARTS] * WORDS))
+                store(b.fptosi(rest, whole), 6)
+            with alone:
+                rounded, more = _raise_some(b, steps, down)
+                store(rounded, 5)
+                b.store(more, raised)
+        return b.load(raised)
 
     whole = types.intp
     number = types.float32
-    return types.void(table, whole, number, number, whole, out, seconds, whole), generate
+    return number(table, whole, number, number, whole, out, seconds, whole), generate
 
 
 @njit(nogil=True)
@@ -226,9 +257,10 @@ def _rounded(
     scale = max(scale, reach * count / _STAGES_MOST)
     per = _LESS / scale if scale > 0 else 0.0
     for c in range(nibbles):
-        mine = np.float32(per / (1 << shifts[c // GROUP]))
-        to = q * deficits.shape[1] + WORDS * c
-        _round(upper, at + WORDS * c, np.float32(measured[c, 0]), mine, digits, deficits, seconds, to)
+        coarser = 1 << shifts[c // GROUP]
+        mine, to = np.float32(per / coarser), q * deficits.shape[1] + WORDS * c
+        raised = _round(upper, at + WORDS * c, np.float32(measured[c, 0]), mine, digits, deficits, seconds, to)
+        base += np.float64(raised) * scale * coarser
     doublings[q] = 0
     while reach * per > 255 << doublings[q]:
         doublings[q] += 1
