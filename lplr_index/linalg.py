@@ -9,10 +9,12 @@ What lies below ``RESOLUTION`` of the largest is the rounding of the input and c
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from lplr_index.arrays import FloatMatrix
 
@@ -24,13 +26,20 @@ RESOLUTION = 4.0 * float(np.finfo(np.float32).eps)
 _BLOCK_ENTRIES = 1 << 19  # 4 MiB in float64
 
 
-def single_threaded() -> threadpool_limits:
+def single_threaded() -> AbstractContextManager[object]:
     """Return a context in which BLAS and LAPACK use one thread.
 
     Their results differ in the last bits between thread counts (eigh and qr among them), and a code next to a
     rounding boundary would differ with them. The limit holds for the whole process while the context is open.
     """
-    return threadpool_limits(1, user_api="blas")
+    limit: AbstractContextManager[object] = _blas().limit(limits=1)
+    return limit
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """The BLAS of NumPy, which is there before this: to look for it among all libraries takes 2 ms, every time."""
+    return ThreadpoolController().select(user_api="blas")
 
 
 def row_blocks(n: int, width: int) -> Iterator[slice]:

@@ -109,7 +109,7 @@ def _nearest(y: FloatMatrix, words: npt.NDArray[np.float32]) -> npt.NDArray[np.i
         return best
 
     with single_threaded():
-        return by_rows(find, y, 1024)
+        return by_rows(find, y)
 
 
 def _shrunk(y: FloatMatrix, words: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

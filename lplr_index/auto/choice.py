@@ -126,7 +126,7 @@ class HeldOut:
             hats: FloatMatrix = self._mu + decoding(found.codec.decode(codes))
             return hats
 
-        hats = by_rows(reconstruct, self._base, 1024)
+        hats = by_rows(reconstruct, self._base)
         return hats, np.sqrt(np.square(hats, dtype=np.float64).sum(axis=1))
 
     def _norm_bytes(self, recipe: Recipe) -> int:

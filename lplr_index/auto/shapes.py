@@ -7,7 +7,7 @@ of three bits for each of four columns, and (0, 1, 1, 1, 1), whose first nibble 
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from lplr_index.arrays import FloatMatrix
 from lplr_index.auto.books import first_alone, solve_books, tally
 from lplr_index.codecs import Chain
 from lplr_index.linalg import column_energies, single_threaded
-from lplr_index.threads import by_rows
+from lplr_index.threads import available, run
 
 Pattern = tuple[int, ...]
 FloatArray = npt.NDArray[np.float64]
@@ -82,14 +82,14 @@ def measure_shapes(y: FloatMatrix) -> dict[Pattern, Shape]:
     rows = y[:_ROWS]
     spread = np.sqrt(column_energies(rows))
     unit = np.ascontiguousarray(rows[:, spread > 0] / spread[spread > 0], np.float32)
-    shapes = {}
+    tasks = []
+    for pattern, book in gaussian_books().items():
+        repeats = min(-(-_STEPS // len(pattern)), unit.shape[1] // sum(pattern))
+        if repeats > 1 or pattern == (1,):
+            part = np.ascontiguousarray(unit[:, : max(repeats, 1) * sum(pattern)])
+            tasks.append(partial(fit_shape, part, pattern, book, _ROUNDS))
     with single_threaded():
-        for pattern, book in gaussian_books().items():
-            repeats = min(-(-_STEPS // len(pattern)), unit.shape[1] // sum(pattern))
-            if repeats > 1 or pattern == (1,):
-                part = np.ascontiguousarray(unit[:, : max(repeats, 1) * sum(pattern)])
-                shapes[pattern] = fit_shape(part, pattern, book, _ROUNDS)
-    return shapes
+        return {shape.pattern: shape for shape in run(tasks, available())}
 
 
 def fit_shape(y: FloatMatrix, pattern: Pattern, book: npt.NDArray[np.float64], rounds: int) -> Shape:
@@ -120,7 +120,7 @@ def fit_once(y: FloatMatrix, pattern: Pattern, book: FloatArray) -> tuple[FloatA
     repeats = y.shape[1] // columns
     sizes = np.tile(np.array(pattern, np.uint16), repeats)
     chain = Chain(sizes, first_alone(np.tile(book, (repeats, 1, 1)), pattern[0]))
-    nibbles = by_rows(chain.encode, y)
+    nibbles = chain.encode(y)
     left: FloatArray = np.square(y - chain.decode(nibbles), dtype=np.float64).mean(axis=0)
     pairs, sums = tally(chain, y, nibbles)
     late = slice(1 if repeats > 1 else 0, None)
