@@ -14,7 +14,7 @@ from lplr_index.products import Product, ProductForm
 CENTROIDS = 256  # of a stage
 _BEAM = 8  # choices that are followed from stage to stage
 _TOLD = 0.99  # of the energy of centroids: in these columns they are told apart, the others hardly change a choice
-_TOGETHER = 512  # rows whose products with the centroids are in memory at a time
+_TOGETHER = 128  # rows whose products with the centroids are in the cache at a time
 
 
 @dataclass(frozen=True, eq=False)
