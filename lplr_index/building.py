@@ -40,7 +40,7 @@ def build_index(
 
     The index is the same as if the whole matrix had been added at once after ``train(source.sample(...))``.
     Memory is that of the packed rows, of eight bytes a row where ``ids`` are given, and of training on the sample or
-    encoding one chunk (some 32 MB of float32 and a few copies of it), whichever is more.
+    encoding one chunk (some 24 MB of float32 and a few copies of it), whichever is more.
 
     Parameters
     ----------

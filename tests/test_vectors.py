@@ -267,13 +267,13 @@ def test_any_range_in_any_order(tmp_path, suffix, x, rng):
         assert file.read(5, 5).shape == (0, 7)
 
 
-def test_the_default_chunk_is_32_megabytes(tmp_path):
+def test_the_default_chunk_is_24_megabytes(tmp_path):
     d = 1024
     n = 2 * chunk_rows(d) + 1
     sparse_fbin(tmp_path / "a.u8bin", n, d, 1)
     with open_vectors(tmp_path / "a.u8bin") as file:
         sizes = [chunk.nbytes for _, chunk in file.chunks()]
-    assert sizes == [32 << 20, 32 << 20, 4 * d]
+    assert sizes == [24 << 20, 24 << 20, 4 * d]
 
 
 def sparse_fbin(path, n, d, itemsize):

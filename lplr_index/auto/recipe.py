@@ -156,6 +156,7 @@ def fit(
     shapes = before.shapes if before else _shapes(y)
     options = _even(shapes, len(energies) / nibbles) if recipe.even else _options(y, shapes, mixed=recipe.mixed)
     shares = share_nibbles(honest_energies(rest, energies, seed), options, nibbles)
+    del rest  # as large as the sample
     coded = np.concatenate([shares.scalar, shares.chained])
     tail = np.setdiff1d(np.arange(len(energies)), coded)  # reached by centroids alone
     order = np.concatenate([coded, tail if recipe.stages else tail[:0]])

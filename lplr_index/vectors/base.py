@@ -19,8 +19,8 @@ import numpy.typing as npt
 from lplr_index.arrays import FloatMatrix, IdArray, as_ids, as_integer, as_vectors
 from lplr_index.errors import InputError, LPLRError, VectorFileError
 
-CHUNK_BYTES = 32 << 20
-"""Size of a default chunk, as float32."""
+CHUNK_BYTES = 24 << 20
+"""Size of a default chunk, as float32: less than 32 MB, from which on glibc gives no memory out that it has at hand."""
 
 GAP_BYTES = 64 << 10
 """Rows that are this close to each other in the file are read in one go: skipping costs as much as reading."""
@@ -101,7 +101,7 @@ class VectorFile(ABC):
         Parameters
         ----------
         rows : int, optional
-            Rows in a chunk; about 32 MB of float32 where None.
+            Rows in a chunk; about 24 MB of float32 where None.
 
         Raises
         ------
