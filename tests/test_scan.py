@@ -321,24 +321,6 @@ def test_shares_hold_every_block_once(sizes, threads):
     assert all(stop == sizes[piece] or stop % 32 == 0 for piece, _, stop in parts)
 
 
-@given(st.lists(st.tuples(st.integers(1, 512), st.integers(0, 6)), min_size=1, max_size=12))
-def test_sums_are_moved_on_before_they_can_pass_what_holds_them(runs):
-    """Sums of the largest deficits there are, followed by hand; and a segment more would have been too much."""
-    pairs, doublings = np.array(runs).T
-    ends = 2 * np.cumsum(pairs)
-    most, held = kernels.layout.WORDS_MOST, 0
-
-    folds = scanning.folds(ends, doublings)
-
-    sizes = np.diff(ends, prepend=0)
-    for s, (columns, moved, after) in enumerate(zip(sizes, folds, doublings, strict=True)):
-        held += 255 * (columns // 8 + (columns % 8 + 2) // 4)  # 2 columns one part, 4 one, 6 two
-        assert held <= most
-        following = 255 * (sizes[s + 1] // 8 + (sizes[s + 1] % 8 + 2) // 4) if s + 1 < len(sizes) else most
-        assert moved == ((held << after) + following > most)
-        held = 0 if moved else held << after
-
-
 def test_tasks_of_many_queries_are_whole_tiles():
     assert scanning._TILE == kernels.scan.TILE
     for nq, threads in ((33, 2), (100, 3), (1000, 2), (1024, 16)):

@@ -21,7 +21,7 @@ from numba.extending import register_jitable
 BLOCK = 32  # rows of one block
 GROUP = 8  # columns whose deficits add up within a byte, every other one, before they are widened
 WORDS_MOST = 32736  # that sums of even columns, and of odd ones, may come to: 16 bits hold both and 63 parts of a step
-PHASE = 1024  # columns of a segment at most, whose groups, at 255 each, come to less
+PHASE = 1016  # columns of a segment at most: 126 eights, a four and a two, at 255 each, come to less
 MOST = 65535  # of 16 bits
 LINE = 64  # bytes of a cache line
 SPARED = 2  # low bits of a stage's code that bounds do without at first
