@@ -40,8 +40,9 @@ OURS = "lplr"  # the library whose systems are compared with all others,
 FAST_SCAN = "faiss PQ fast scan"  # but with this one at equal bytes alone
 VARIANTS: list[tuple[str, dict[str, Any]]] = [  # of each of our sizes: what the name adds, options of search
     ("", {}),
-    (", shortlist 300", {"shortlist": 300}),
+    (", margin 5", {"margin": 5.0}),
 ]
+MISSED = 0.01  # of recall of the rows, that options may cost systems that are compared at equal recall
 
 
 def ours(sizes: Sequence[int]) -> list[System]:
@@ -171,6 +172,7 @@ def measure(folder: Path, options: argparse.Namespace) -> Measured:
     systems = ours(options.sizes) + peers(options.sizes, posts.rows.shape[1])
     for library in dict.fromkeys(one.library for one in systems):
         found = apart(most, find_smallest, folder, library, asked, options.targets, most)
+        found = ours([one.nbytes for one in found]) if library == OURS else found
         systems += [one for one in found if one not in systems]
     built_only = [System(f"faiss OPQ{size}+PQ{size}", "faiss OPQ+PQ", size, {}) for size in options.opq]
     apart(most, build, folder, [*systems, *built_only], posts, options.rows, most)
@@ -213,10 +215,15 @@ def ratios(measured: Measured) -> str:
 def smallest(measured: Measured, library: str, target: float, call: Call) -> System | None:
     """The system of a library with the fewest bytes that finds enough; of several the fastest.
 
-    A shortlist does not count: among the posts, which are few, it misses less than among the rows that are timed.
+    One with options counts if it also finds as much of the rows that are timed as without, but for ``MISSED``.
     """
-    whole = [one for one in measured.systems if one.library == library and not one.options]
-    enough = [one for one in whole if measured.recalls[one.name].posts >= target]
+    every = [one for one in measured.systems if one.library == library]
+    whole = {one.index: measured.recalls[one.name].rows for one in every if not one.options}
+    enough = [
+        one
+        for one in every
+        if (found := measured.recalls[one.name]).posts >= target and found.rows >= whole[one.index] - MISSED
+    ]
     return min(enough, key=lambda one: (measured.nbytes(one), measured.time(one, call).seconds), default=None)
 
 

@@ -137,7 +137,7 @@ LIBRARIES = {
         lplr_index.write_index,
         lambda path: lplr_index.read_index(path, mmap=False),  # in memory, as everyone else's
         lambda index, xq, k, threads, **options: index.search(xq, k, threads=threads, **options)[1],
-        lambda d: range(8, d + 1, 4),  # any number, in truth
+        lambda d: range(8, d + 1, 2),  # any number, in truth
     ),
     "faiss PQ fast scan": _faiss(_train_fast_scan, lambda d: [m // 2 for m in range(2, d + 1, 2) if d % m == 0]),
     "faiss RaBitQ fast scan": _faiss(_train_rabitq, _whole_bits(*range(1, 9)), in_bits=True),

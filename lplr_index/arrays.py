@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import math
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -257,8 +258,8 @@ def row_chunks(x: Any, rows: int) -> Iterator[tuple[int, Any]]:
         yield start, a[start : start + rows]
 
 
-def as_number(value: Any, name: str) -> float:
-    """Return ``value`` as a finite float.
+def as_number(value: Any, name: str, *, least: float = -math.inf) -> float:
+    """Return ``value`` as a finite float, ``least`` or more.
 
     Raises
     ------
@@ -271,6 +272,8 @@ def as_number(value: Any, name: str) -> float:
         raise InputError(f"expected {name} to be a number, got {value!r}") from err
     if not np.isfinite(number):
         raise InputError(f"expected {name} to be finite, got {number}")
+    if number < least:
+        raise InputError(f"expected {name} to be at least {least:g}, got {number:g}")
     return number
 
 

@@ -130,7 +130,7 @@ def _use(index: AnyIndex, x: FloatMatrix, path: Path) -> None:
     for each in (index, read_index(path)):
         each.search(x[:2], 2)
         if type(each) is IndexLPLR:
-            each.search(x[:2], 2, shortlist=4)
+            each.search(x[:2], 2, margin=4)
         each.range_search(x[:2], 0.5)
         each.reconstruct_n(0, 2)
 

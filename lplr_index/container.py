@@ -27,7 +27,7 @@ from lplr_index.errors import (
 )
 
 MAGIC = b"\x89LPLR\r\n\x1a"  # as PNG's: a transfer that touches line ends or the eighth bit shows at once
-VERSIONS = (1, 2, 3, 4)
+VERSIONS = (1, 2, 3, 4, 5)
 _PREFIX = struct.Struct("<8sIIII")  # magic, version, header bytes, header CRC-32, CRC-32 of the 20 bytes before
 _ALIGN = 64
 _PAGE = 4096  # where sections start, so that a header's length does not change with the digits of its numbers

@@ -84,3 +84,11 @@ class Index(ABC):
         """Keys as faiss reports them: similarities, squared distances, extremes for what is missing."""
         worst = worst_distance(self.metric_type)
         return np.maximum(keys, worst) if worst < 0 else np.minimum(-keys, worst)
+
+    def _ranges(
+        self, parts: list[tuple[npt.NDArray[np.float32], IdArray]]
+    ) -> tuple[IdArray, npt.NDArray[np.float32], IdArray]:
+        """What a range search returns, of the keys (n,) and ids (n,) that each query found."""
+        lims = np.concatenate([[0], np.cumsum([len(ids) for _, ids in parts], dtype=np.int64)])
+        D = np.concatenate([np.empty(0, np.float32), *(self._distances(keys) for keys, _ in parts)])
+        return lims, D, np.concatenate([np.empty(0, np.int64), *(ids for _, ids in parts)])

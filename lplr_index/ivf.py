@@ -141,7 +141,7 @@ class IndexIVFLPLR(IndexLPLR):
         *,
         nprobe: int | None = None,
         filter: Any = None,
-        shortlist: int | None = None,
+        margin: float | None = None,
         threads: int | None = None,
         params: Any = None,
     ) -> tuple[FloatMatrix, IdArray]:
@@ -157,7 +157,7 @@ class IndexIVFLPLR(IndexLPLR):
             Lists to look at; the index's own where None.
         filter : array_like of shape (ntotal,), bool, or (n,), integer, or faiss.IDSelector, optional
             Rows that may be returned: a mask over rows in the order they were added, ids, or a selector of ids.
-        shortlist : None
+        margin : None
             What ``IndexLPLR`` knows; lists make searches short.
         threads : int, optional
             Threads to use, each for queries of its own; all where None. The result does not depend on it.
@@ -179,8 +179,7 @@ class IndexIVFLPLR(IndexLPLR):
             Before ``train``.
         """
         k, threads = as_integer(k, "k", least=1), as_threads(threads)
-        if shortlist is not None:
-            raise InputError(f"expected no shortlist for an index in lists, got {shortlist!r}")
+        _expect_no_margin(margin)
         model, nprobe = self.model, self._probes(nprobe, params)
         mask = row_mask(filter, params, self.rows.ids)
         found = [probing.search(self.rows, model, xq, k, nprobe, mask, threads) for xq in self._query_batches(x)]
@@ -193,6 +192,7 @@ class IndexIVFLPLR(IndexLPLR):
         *,
         nprobe: int | None = None,
         filter: Any = None,
+        margin: float | None = None,
         threads: int | None = None,
         params: Any = None,
     ) -> tuple[IdArray, npt.NDArray[np.float32], IdArray]:
@@ -215,15 +215,14 @@ class IndexIVFLPLR(IndexLPLR):
             If an argument has another shape or range.
         """
         radius, threads = as_number(radius, "radius"), as_threads(threads)
+        _expect_no_margin(margin)
         model, nprobe = self.model, self._probes(nprobe, params)
         mask = row_mask(filter, params, self.rows.ids)
         key = radius if is_similarity(self.metric_type) else -radius
         parts = []
         for xq in self._query_batches(x):
             parts += probing.range_search(self.rows, model, xq, key, nprobe, mask, threads)
-        lims = np.concatenate([[0], np.cumsum([len(ids) for _, ids in parts], dtype=np.int64)])
-        D = np.concatenate([np.empty(0, np.float32), *(self._distances(keys) for keys, _ in parts)])
-        return lims, D, np.concatenate([np.empty(0, np.int64), *(ids for _, ids in parts)])
+        return self._ranges(parts)
 
     def _probes(self, nprobe: int | None, params: Any) -> int:
         """How many lists to look at."""
@@ -250,6 +249,12 @@ class IndexIVFLPLR(IndexLPLR):
         if not isinstance(rows, Lists):
             raise InputError(f"expected rows in lists, got {type(rows).__name__}")
         return rows
+
+
+def _expect_no_margin(margin: float | None) -> None:
+    """Raise InputError if there is one."""
+    if margin is not None:
+        raise InputError(f"expected no margin for an index in lists, got {margin!r}")
 
 
 def append_rows(held: Lists, model: ListModel, codes: ByteMatrix, ids: IdArray | None) -> None:

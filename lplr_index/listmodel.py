@@ -95,6 +95,6 @@ class ListModel(Model):
         return np.sqrt(np.square(rest).sum(axis=1)), norms
 
     @property
-    def _last(self) -> int:
-        """The byte of the last nibble, its high one."""
-        return self.number_bytes + self.codec.nibbles // 2 - 1
+    def _gain_byte(self) -> int:
+        """The byte of the gain; of one of 4 bits, its high nibble."""
+        return self.number_bytes + super()._gain_byte

@@ -15,11 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lplr_index.arrays import ByteMatrix, IdArray
-from lplr_index.blocks import BLOCK, BlockStore, Form
+from lplr_index.blocks import BLOCK, Blocks, BlockStore, Form
 from lplr_index.coarse import list_bytes, list_numbers, number_bytes
 from lplr_index.errors import InputError
 from lplr_index.ids import IdMap
-from lplr_index.memory import aligned
 from lplr_index.rows import Rows
 
 MOST_ROWS = 2**32 - 1  # that four bytes number
@@ -34,8 +33,8 @@ class Run:
 
     Attributes
     ----------
-    blocks : ndarray of shape (ceil(rows / 32), 32 * code_size), uint8
-        Their codes.
+    blocks : Blocks
+        Their codes, in ceil(rows / 32) of them, without tails.
     form : Form
         What the bytes of a row are.
     starts : ndarray of shape (nlist + 1,), int64
@@ -44,7 +43,7 @@ class Run:
         The number of each row.
     """
 
-    blocks: ByteMatrix
+    blocks: Blocks
     form: Form
     starts: IdArray
     rows: Numbers
@@ -68,11 +67,7 @@ class Run:
 
     def codes(self, places: npt.NDArray[np.integer]) -> ByteMatrix:
         """The codes (n, code_size) of the rows that lie at places (n,)."""
-        from lplr_index.kernels import codes as kernel
-
-        out = np.empty((len(places), self.form.code_size), np.uint8)
-        kernel.unweave(self.blocks, places.astype(np.int64), self.form.nibbles, self.form.singles, out)
-        return out
+        return self.blocks.read(places.astype(np.int64), self.form)
 
 
 class _State(NamedTuple):
@@ -201,8 +196,6 @@ class Lists(Rows):
 
     def _merged(self, sources: list[_Source]) -> Run:
         """One run of the rows of several sources."""
-        from lplr_index.kernels import codes as kernel
-
         lists, rows = (
             np.concatenate([getattr(each, name) for each in sources] or [np.empty(0, np.int64)])
             for name in ("lists", "rows")
@@ -210,14 +203,14 @@ class Lists(Rows):
         order = np.lexsort((rows, lists))
         whose = np.repeat(np.arange(len(sources)), [len(each.rows) for each in sources])[order]
         places = np.concatenate([each.places for each in sources] or [np.empty(0, np.int64)])[order]
-        blocks = aligned((-(-len(order) // BLOCK), BLOCK * self.form.code_size))
+        blocks = Blocks.room(-(-len(order) // BLOCK), self.form)
         for start in range(0, len(order), _MOVED):
             part = slice(start, start + _MOVED)
             codes = np.empty((len(order[part]), self.form.code_size), np.uint8)
             for number, source in enumerate(sources):
                 here = np.flatnonzero(whose[part] == number)
                 codes[here] = source.codes(places[part][here])
-            kernel.weave(codes, start, self.form.nibbles, self.form.singles, blocks)
+            blocks.write(codes, start, self.form)
         return Run(blocks, self.form, _starts(lists, self.nlist), rows[order].astype(np.uint32))
 
 

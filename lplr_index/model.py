@@ -1,7 +1,7 @@
 """What training learns, and all an index needs beside the rows: A ~ 1 mu^T + L R, and the code of L.
 
 A row's bytes are its code, then its scalars: where the method has one, a gain of one byte or in the last nibble of the
-code, and under L2 a norm of one byte. Its reconstruction is g (mu + l R).
+code's head, and under L2 a norm of one byte. Its reconstruction is g (mu + l R).
 """
 
 from __future__ import annotations
@@ -17,14 +17,11 @@ from lplr_index.arrays import ByteMatrix, FloatMatrix
 from lplr_index.basis import right_inverse
 from lplr_index.blocks import Form
 from lplr_index.codecs import Codec
-from lplr_index.codecs.base import usual_query
 from lplr_index.errors import InputError
 from lplr_index.gains import NO_GAIN, Gain
 from lplr_index.linalg import single_threaded
 from lplr_index.norms import NO_NORM, Norm
 from lplr_index.products import Product
-
-_TAIL = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +39,11 @@ class Model:
     codec : Codec
         The code of rows of L.
     gain : Gain
-        What the codes of gains mean. Of 4 bits, they lie in the last nibble, which the codec leaves free.
+        What the codes of gains mean. Of 4 bits, they lie in the last nibble of the head, which the codec leaves free.
     norm : Norm
         What the codes of norms mean.
+    head : int, optional
+        How many nibbles lie in the heads of blocks, a multiple of eight; all where None.
     """
 
     mu: npt.NDArray[np.float32]
@@ -53,6 +52,7 @@ class Model:
     codec: Codec
     gain: Gain = NO_GAIN
     norm: Norm = NO_NORM
+    head: int | None = None
 
     @property
     def d(self) -> int:
@@ -68,7 +68,8 @@ class Model:
     def form(self) -> Form:
         """What the bytes of a row are."""
         singles = self.codec.stages + (self.gain.bits == 8) + (self.norm.bits == 8)
-        return Form(self.codec.nibbles, singles, int(self.norm.bits == 16))
+        tail = 0 if self.head is None else self.codec.nibbles - self.head
+        return Form(self.codec.nibbles, singles, int(self.norm.bits == 16), tail)
 
     @property
     def nbytes(self) -> int:
@@ -87,6 +88,8 @@ class Model:
             numbers += [self.gain.bits, self.gain.least, self.gain.power, self.gain.usual]
         if self.norm.bits == 8:
             numbers += [self.norm.least, self.norm.most]
+        if self.head is not None:
+            numbers.append(self.head)
         hashed = hashlib.sha256(np.array(numbers).tobytes())
         for a in (self.mu, self.R, self.encoder, *self.codec.arrays.values()):
             hashed.update(b"-" if a is None else repr(a.shape).encode() + np.ascontiguousarray(a).tobytes())
@@ -102,8 +105,10 @@ class Model:
         if self.R is None and m != d:
             raise InputError(f"expected {d} columns where R is the identity, got {m}")
         self.gain.check()
-        if self.gain.bits == 4 and not self.codec.spare:
-            raise InputError("expected a last nibble that is free for gains of 4 bits, got a code that uses it")
+        if self.head is not None and (self.head % 8 or not 0 < self.head < self.codec.nibbles):
+            raise InputError(f"expected a head of eights below {self.codec.nibbles} nibbles, got {self.head}")
+        if self.gain.bits == 4 and self.codec.uses(self.form.head - 1):
+            raise InputError(f"expected nibble {self.form.head - 1} free for gains of 4 bits, got a code that uses it")
         self.norm.check()
 
     def project(self, xq: FloatMatrix) -> FloatMatrix:
@@ -136,7 +141,7 @@ class Model:
         if norms is not None and self.gain.bits:
             gains = self.gain.encode(np.sqrt(np.square(x, dtype=np.float64).sum(axis=1)), norms)
             if self.gain.bits == 4:
-                codes[:, self._last] |= gains << 4
+                codes[:, self._gain_byte] |= gains << 4
             else:
                 parts.append(gains[:, None])
             norms = norms * self.gain.decode(gains)
@@ -167,8 +172,8 @@ class Model:
     def gain_codes(self, codes: ByteMatrix) -> ByteMatrix:
         """The codes of gains (n,) in rows' bytes (n, code_size), of a model that has gains."""
         if self.gain.bits == 4:
-            return np.right_shift(codes[:, self._last], 4, dtype=np.uint8)
-        return codes[:, self._last + 1 + self.codec.stages]
+            return np.right_shift(codes[:, self._gain_byte], 4, dtype=np.uint8)
+        return codes[:, self._gain_byte]
 
     def stored_norms(self, codes: ByteMatrix) -> npt.NDArray[np.float64]:
         """The squared norms (n,) in rows' bytes (n, code_size), of a model that has norms."""
@@ -186,23 +191,10 @@ class Model:
         kernel.row_norms(L, L if turn is None else turn(L), shift, base, norms)
         return norms
 
-    @cached_property
-    def head(self) -> int:
-        """Leading nibbles, a multiple of eight, that with the stages tell all but ``_TAIL`` of the variance of scores.
-
-        Of scores of rows of any codes, for a query whose entries are as large as theirs.
-        """
-        tables = self.codec.query_tables(usual_query(self.codec))
-        told = tables.deficits.reshape(-1, 16).var(axis=1)
-        told *= 4.0 ** np.repeat(self.codec.shifts, 8)[: len(told)]
-        left = told[::-1].cumsum()[::-1][::8]
-        everything = left[0] + tables.stage_deficits[0].var(axis=1).sum() * 4.0 ** tables.stage_doublings[0]
-        return min(8 * max(int((left > _TAIL * everything).sum()), 1), self.codec.nibbles)
-
     @property
-    def _last(self) -> int:
-        """The byte of the last nibble, its high one."""
-        return self.codec.nibbles // 2 - 1
+    def _gain_byte(self) -> int:
+        """The byte of the gain; of one of 4 bits, its high nibble."""
+        return self.form.head // 2 - 1 if self.gain.bits == 4 else self.codec.nibbles // 2 + self.codec.stages
 
     @cached_property
     def _centred(self) -> bool:

@@ -42,6 +42,8 @@ def model_numbers(model: Model | None) -> dict[str, Any]:
         numbers["gain"] = {"bits": gain.bits, "least": gain.least, "power": gain.power, "usual": gain.usual}
     if model is not None and model.norm.bits == 8:
         numbers["norm"] = {"bits": 8, "least": model.norm.least, "most": model.norm.most}
+    if model is not None and model.head is not None:
+        numbers["head"] = model.head
     return numbers
 
 
@@ -60,7 +62,9 @@ def _compact(R: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[Any]]:
 def read_model(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Model:
     """The model of a header and named arrays, such as ``mu`` of shape (d,); they are copied, to outlive the file."""
     held = {
-        name: np.array(a, dtype=np.dtype(a.dtype).newbyteorder("=")) for name, a in arrays.items() if name != "blocks"
+        name: np.array(a, dtype=np.dtype(a.dtype).newbyteorder("="))
+        for name, a in arrays.items()
+        if name not in ("blocks", "tails")
     }
     R = held.get("R")
     if "R_half" in held:
@@ -74,7 +78,8 @@ def read_model(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> M
         R = np.ascontiguousarray(values[where])
     codec = _codec(header, held)
     codec.check()
-    model = Model(held["mu"], R, held.get("encoder"), codec, _gain(header), _norm(header))
+    head = natural(header["head"]) if "head" in header else None
+    model = Model(held["mu"], R, held.get("encoder"), codec, _gain(header), _norm(header), head)
     model.check()
     return model
 

@@ -100,7 +100,7 @@ def scan_run(
     """
     what, k = (*_fixed(model)[:4], *asked), keys.shape[1]
     kernels.scan_lists_kernel()(
-        one.blocks.reshape(-1), one.starts, *what, reach, allowed, numbers, ids, keys, found, _NO_COUNTS, k,
+        one.blocks.heads.reshape(-1), one.starts, *what, reach, allowed, numbers, ids, keys, found, _NO_COUNTS, k,
         -np.inf, int(fresh), int(ranked),
     )  # fmt: skip
 
@@ -112,8 +112,8 @@ def range_of_run(
     room = int(np.diff(one.starts)[asked.parts[1][0]].sum())
     keys, found, counts = np.empty((1, room), np.float32), np.empty((1, room), np.int64), np.zeros(1, np.int64)
     kernels.scan_lists_kernel()(
-        one.blocks.reshape(-1), one.starts, *_fixed(model)[:4], *asked, reach, allowed, numbers, NO_IDS, keys, found,
-        counts, 1, radius, 0, 0,
+        one.blocks.heads.reshape(-1), one.starts, *_fixed(model)[:4], *asked, reach, allowed, numbers, NO_IDS, keys,
+        found, counts, 1, radius, 0, 0,
     )  # fmt: skip
     return keys[0, : counts[0]], found[0, : counts[0]]
 
@@ -147,9 +147,9 @@ def _fixed(model: ListModel) -> _Fixed:
     found = _known.get(model)
     if found is None:
         keys, coarse = keys_of(model), model.coarse
-        layout, levels, segments = where_of(model, model.codec.nibbles)
+        layout, levels, segments, _ = where_of(model)
         found = _known[model] = _Fixed(
-            tuple(layout._replace(ahead=blocks_ahead(layout.block_bytes, _AHEAD))),
+            tuple(layout._replace(ahead=blocks_ahead(layout.head_bytes, _AHEAD))),
             tuple(levels),
             tuple(segments),
             loose=float(2 * kernels.tables.ROUNDING * (2.0 if keys.norms else 1.0) * max(keys.gain, 1.0)),

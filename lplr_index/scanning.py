@@ -25,7 +25,7 @@ from lplr_index.threads import run
 if TYPE_CHECKING:
     from lplr_index.kernels.layout import Layout, Levels, Segments
 
-    Where = tuple[Layout, Levels, Segments]
+    Where = tuple[Layout, Levels, Segments, Segments]
 
 Filter = npt.NDArray[np.uint32]
 
@@ -37,8 +37,8 @@ _AHEAD = 1 << 14  # bytes: the hardware does not look beyond a page, and alone t
 _SAMPLE = 1 << 13  # rows that tell thresholds in advance,
 _MANY, _SPARSE = 64, 8  # to searches for so many neighbours at least, if of so many blocks one is looked at, at most
 _RANGE_ROOM = 1 << 12  # results of a range search before its buffer grows
-_NOTHING, _NUMBERS = np.empty(0, np.float32), np.empty(0, np.int64)  # added to bounds; rows go by their numbers
-_known: WeakKeyDictionary[Model, dict[int, Where]] = WeakKeyDictionary()
+_NUMBERS: IdArray = np.empty(0, np.int64)  # rows go by their numbers
+_known: WeakKeyDictionary[Model, dict[bool, Where]] = WeakKeyDictionary()
 
 
 def no_filter() -> Filter:
@@ -56,12 +56,14 @@ def pack_filter(mask: npt.NDArray[np.bool_]) -> Filter:
 def layout(model: Model) -> Layout:
     """Where a model's rows keep what in a block."""
     form, codec, gain = model.form, model.codec, model.gain
-    gain_at = {0: -1, 4: BLOCK // 2 * (codec.nibbles - 1), 8: form.singles_at + BLOCK * codec.stages}
+    gain_at = {0: -1, 4: BLOCK // 2 * (form.head - 1), 8: form.singles_at + BLOCK * codec.stages}
     norm_at = {0: -1, 8: form.norms_at - BLOCK, 16: form.norms_at}  # of one byte, the last that is read by itself
     return kernels.layout.Layout(
         nibbles=codec.nibbles,
+        head=form.head,
         stages=codec.stages,
-        block_bytes=BLOCK * form.code_size,
+        head_bytes=BLOCK * form.head_size,
+        tail_bytes=BLOCK * form.tail_size,
         ahead=blocks_ahead(BLOCK * form.code_size, _AHEAD),
         gain_bits=gain.bits,
         gain_at=gain_at[gain.bits],
@@ -73,26 +75,32 @@ def layout(model: Model) -> Layout:
 
 
 def blocks_ahead(block_bytes: int, nbytes: int) -> int:
-    """How far whole blocks of ``block_bytes`` reach that are more than ``nbytes``."""
-    return block_bytes * (1 + nbytes // block_bytes)
+    """How many blocks of ``block_bytes`` are more than ``nbytes``."""
+    return 1 + nbytes // block_bytes
 
 
-def segments(model: Model, columns: int) -> Segments:
-    """The first ``columns`` of a model's rows in runs of equal steps, none longer than 16-bit sums allow."""
-    group, phase = kernels.layout.GROUP, kernels.layout.PHASE
-    shifts = model.codec.shifts[: -(-columns // group)].astype(np.int64)
-    breaks = np.flatnonzero(np.diff(shifts)) + 1
-    ends = np.union1d(breaks * group, np.append(np.arange(phase, columns, phase), columns))
+def segments(model: Model, first: int, last: int) -> Segments:
+    """The columns ``first``, a multiple of eight, to ``last`` of a model's rows in runs of equal steps.
+
+    None is longer than 16-bit sums allow, or lies in the head and in the tail.
+    """
+    group, phase, head = kernels.layout.GROUP, kernels.layout.PHASE, model.form.head
+    shifts = model.codec.shifts.astype(np.int64)
+    breaks = np.append(group * (np.flatnonzero(np.diff(shifts)) + 1), head)
+    ends = np.union1d(breaks[(breaks > first) & (breaks < last)], np.arange(first + phase, last, phase))
+    ends = np.append(ends, [last] * (first < last)).astype(np.int64)  # none where there are no columns
     doublings = -np.diff(np.append(shifts[(ends - 1) // group], 0))
-    return kernels.layout.Segments(ends.astype(np.int64), folds(ends, doublings), doublings)
+    return kernels.layout.Segments(ends, folds(first, ends, doublings), doublings)
 
 
-def folds(ends: IdArray, doublings: IdArray) -> IdArray:
-    """After which segments sums are to be moved on: as seldom as what they may come to allows, and after the last.
+def folds(first: int, ends: IdArray, doublings: IdArray) -> IdArray:
+    """After which segments, from column ``first`` on, sums are to be moved on, and after the last.
+
+    That is as seldom as what they may come to allows.
 
     ``Segments`` of kernels/layout.py says what all three are, (segments,).
     """
-    starts = np.append(0, ends[:-1])
+    starts = np.append(first, ends)[: len(ends)]
     groups = [_groups(int(last - first)) for first, last in zip(starts, ends, strict=True)]
     most, out, held = kernels.layout.WORDS_MOST, np.ones(len(ends), np.int64), 0
     for s, (after, count) in enumerate(zip(doublings[:-1].tolist(), groups[1:], strict=True)):
@@ -115,12 +123,19 @@ def levels(model: Model) -> Levels:
     return kernels.layout.Levels(alone, *split_tables(model.codec), model.norm.values)
 
 
-def where_of(model: Model, columns: int) -> Where:
-    """What the scan of the first ``columns`` has to know of a model, found once: it would be a tenth of a search."""
+def where_of(model: Model, *, by_heads: bool = False) -> Where:
+    """What the scan of all columns, or of those in heads and then of the others, has to know of a model.
+
+    Found once: it would be a tenth of a search.
+    """
     known = _known.setdefault(model, {})
-    if columns not in known:
-        known[columns] = layout(model), levels(model), segments(model, columns)
-    return known[columns]
+    if by_heads not in known:
+        nibbles, own = model.codec.nibbles, layout(model)
+        last = own.head if by_heads else nibbles
+        if by_heads:
+            own = own._replace(ahead=blocks_ahead(own.head_bytes, _AHEAD))
+        known[by_heads] = own, levels(model), segments(model, 0, last), segments(model, last, nibbles)
+    return known[by_heads]
 
 
 def prepare(model: Model, xq: FloatMatrix, threads: int) -> list[Asked]:
@@ -134,9 +149,9 @@ def prepare(model: Model, xq: FloatMatrix, threads: int) -> list[Asked]:
 
 
 def search(
-    held: Rows, model: Model, prepared: list[Asked], k: int, allowed: Filter, threads: int, shortlist: int | None = None
+    held: Rows, model: Model, prepared: list[Asked], k: int, allowed: Filter, threads: int, margin: float | None = None
 ) -> tuple[FloatMatrix, IdArray]:
-    """The k best rows of each query, of all or of a ``shortlist`` of those that look best by the head of their codes.
+    """The k best rows of each query, of all or of those whose heads promise enough with this ``margin``.
 
     Returns
     -------
@@ -148,7 +163,7 @@ def search(
     nq = sum(asked.nq for asked in prepared)
     if not nq or not len(held):
         return np.full((nq, k), -np.inf, np.float32), np.full((nq, k), -1)
-    where, ids = where_of(model, model.codec.nibbles), held.ids.stored
+    where, ids = where_of(model), held.ids.stored
     by_rows = threads > 1 and nq < _FEW * threads and len(held) >= 2 * _ROWS
     tasks = [
         Sought(held, where, asked, part, allowed, ids)
@@ -156,16 +171,15 @@ def search(
         for part in ([slice(0, asked.nq)] if by_rows or len(prepared) > 1 else cut_queries(nq, threads))
     ]
     inside, outside = (threads, 1) if by_rows else (1, threads)  # threads that share rows, and queries
-    parts = run([partial(_best, task, model, k, inside, shortlist) for task in tasks], outside)
+    parts = run([partial(_best, task, model, k, inside, margin) for task in tasks], outside)
     return joined([keys for keys, _ in parts]), joined([found for _, found in parts])
 
 
-def _best(sought: Sought, model: Model, k: int, threads: int, shortlist: int | None) -> tuple[FloatMatrix, IdArray]:
+def _best(sought: Sought, model: Model, k: int, threads: int, margin: float | None) -> tuple[FloatMatrix, IdArray]:
     """``search`` for the queries of one task."""
-    if shortlist is None or max(shortlist, k) >= len(sought.held) or model.head == model.codec.nibbles:
+    if margin is None or model.head is None:
         return _ranked(sought, k, threads)
-    where, lifts = where_of(model, model.head), _lifts(sought.asked, model)
-    _, chosen = _ranked(sought._replace(where=where, lifts=lifts, ids=_NUMBERS), max(shortlist, k), threads)
+    _, chosen = _ranked(sought.by_heads(model, margin)._replace(ids=_NUMBERS), k, threads)
     return _finish(sought, k, chosen, threads)
 
 
@@ -178,7 +192,7 @@ class Sought(NamedTuple):
     part: slice  # of its queries
     allowed: Filter
     ids: IdArray  # (ntotal,), or empty where rows go by their numbers
-    lifts: npt.NDArray[np.float32] = _NOTHING  # (asked.nq,): what estimates have in addition
+    margin: float = 0.0  # in what other columns may add, see ``scan``
 
     @property
     def nq(self) -> int:
@@ -189,10 +203,14 @@ class Sought(NamedTuple):
         """For some of the queries alone."""
         return self._replace(part=slice(self.part.start + first, self.part.start + last))
 
+    def by_heads(self, model: Model, margin: float) -> Sought:
+        """By what the heads of codes promise with this margin."""
+        return self._replace(where=where_of(model, by_heads=True), margin=margin)
+
     def for_kernel(self) -> tuple[Any, ...]:
         """What the scan takes after the rows."""
         begin, end = self.part.start, self.part.stop
-        return (*map(tuple, self.where), *self.asked, begin, end, self.lifts, self.allowed, self.ids)
+        return (*map(tuple, self.where), *self.asked, begin, end, self.margin, self.allowed, self.ids)
 
 
 class Best(NamedTuple):
@@ -225,8 +243,8 @@ def _ranked(sought: Sought, k: int, threads: int) -> tuple[FloatMatrix, IdArray]
         return _scan(sought, k, threads, nothing)
     usual = k / stride  # of the k best rows, in the sample
     few = int(usual + 3.3 * usual**0.5 + 3)
-    layout, levels, segments = sought.where
-    apart = sought._replace(where=(layout._replace(ahead=stride * layout.ahead), levels, segments))
+    layout, levels, near, rest = sought.where
+    apart = sought._replace(where=(layout._replace(ahead=stride * layout.ahead), levels, near, rest))
     likely = _scan(apart, few, threads, nothing, stride)[0][:, -1]
     keys, found = _scan(sought, k, threads, likely.copy())
     for first, last in _runs(keys[:, -1] < likely):
@@ -250,8 +268,8 @@ def _scan(
         final = len(pieces) - 1
         for i, (piece, first, stop) in enumerate(pieces):
             scan(
-                piece.blocks.reshape(-1), first, stop, piece.row0, *what, *best, k, shared, -np.inf, stride,
-                int(i == 0), ranked if i == final else 0,
+                *piece.flat, first, stop, piece.row0, *what, *best, k, shared, -np.inf, stride, int(i == 0),
+                ranked if i == final else 0,
             )  # fmt: skip
 
     everything, best = [(piece, 0, piece.rows) for piece in held], Best.room(nq, k)
@@ -267,18 +285,10 @@ def _scan(
     return best.ranked(k)
 
 
-def _lifts(asked: Asked, model: Model) -> npt.NDArray[np.float32]:
-    """What lets queries bound by the head of codes as if the other nibbles added what they do on average, (nq,)."""
-    queries, head = asked.queries, 16 * model.head
-    tails = queries.deficits[:, head:] * 2.0 ** np.repeat(model.codec.shifts, 128)[head : 16 * model.codec.nibbles]
-    lifts: npt.NDArray[np.float32] = (queries.affine[:, 0] * (tails.sum(axis=1) / 16)).astype(np.float32)
-    return lifts
-
-
 def _finish(sought: Sought, k: int, rows: IdArray, threads: int) -> tuple[FloatMatrix, IdArray]:
     """The k best by exact keys among the rows (nq, n) of each query, which are sorted in place."""
     finish, best, begin = kernels.finish_kernel(), Best.room(sought.nq, k), sought.part.start
-    layout, levels, _ = map(tuple, sought.where)
+    layout, levels, *_ = map(tuple, sought.where)
     pieces = list(sought.held)
 
     def rank(part: slice) -> None:
@@ -286,7 +296,7 @@ def _finish(sought: Sought, k: int, rows: IdArray, threads: int) -> tuple[FloatM
         mine = [each[part] for each in best]
         for i, piece in enumerate(pieces):
             finish(
-                piece.blocks.reshape(-1), piece.row0, piece.rows, layout, levels, *sought.asked, begin + part.start,
+                *piece.flat, piece.row0, piece.rows, layout, levels, *sought.asked, begin + part.start,
                 begin + part.stop, sought.ids, rows[part], *mine, k, int(i == 0), int(i == len(pieces) - 1),
             )  # fmt: skip
 
@@ -295,11 +305,22 @@ def _finish(sought: Sought, k: int, rows: IdArray, threads: int) -> tuple[FloatM
 
 
 def range_search(
-    held: Rows, model: Model, prepared: list[Asked], radius: float, allowed: Filter, threads: int
+    held: Rows,
+    model: Model,
+    prepared: list[Asked],
+    radius: float,
+    allowed: Filter,
+    threads: int,
+    margin: float | None = None,
 ) -> list[tuple[npt.NDArray[np.float32], IdArray]]:
-    """The keys (n,) and ids (n,) of all rows whose key is above ``radius``, in row order, of each query."""
-    where, ids = where_of(model, model.codec.nibbles), held.ids.stored
+    """The keys (n,) and ids (n,) of all rows whose key is above ``radius``, in row order, of each query.
+
+    With a ``margin``, of those alone whose heads promise as much.
+    """
+    where, ids = where_of(model), held.ids.stored
     singles = [Sought(held, where, asked, slice(q, q + 1), allowed, ids) for asked in prepared for q in range(asked.nq)]
+    if margin is not None and model.head is not None:
+        singles = [single.by_heads(model, margin) for single in singles]
     return run([partial(_above, single, radius) for single in singles], threads)
 
 
@@ -309,10 +330,10 @@ def _above(sought: Sought, radius: float) -> tuple[npt.NDArray[np.float32], IdAr
     keys, found, room = [], [], Best.room(1, _RANGE_ROOM)
     shared = np.full(1, -np.inf, np.float32)
     for piece in sought.held:
-        first, flat = 0, piece.blocks.reshape(-1)
+        first, flat = 0, piece.flat
         while first * BLOCK < piece.rows:
             room.counts[0] = 0
-            first = scan(flat, first, piece.rows, piece.row0, *what, *room, 1, shared, radius, 1, 0, 0)
+            first = scan(*flat, first, piece.rows, piece.row0, *what, *room, 1, shared, radius, 1, 0, 0)
             keys.append(room.keys[0, : room.counts[0]].copy())
             found.append(room.found[0, : room.counts[0]].copy())
     return np.concatenate([*keys, np.empty(0, np.float32)]), np.concatenate([*found, np.empty(0, np.int64)])

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lplr_index.atomic import atomic_write
-from lplr_index.blocks import BLOCK, BlockStore
+from lplr_index.blocks import Blocks, BlockStore
 from lplr_index.container import Buffer, Parts, fitting_together, mapped, natural, pack, stated, unpack
 from lplr_index.errors import FormatError, HeaderError, InputError, VectorFileError
 from lplr_index.ids import IdMap
@@ -28,11 +28,11 @@ from lplr_index.residuals import Residuals
 from lplr_index.rows import Rows
 from lplr_index.settings import Settings
 
-_DTYPES = DTYPES | {"ids": "<i8", "blocks": "|u1"}
+_DTYPES = DTYPES | {"ids": "<i8", "blocks": "|u1", "tails": "|u1"}
 _SECOND = "refine."  # before the names of what a second code has in common with the first
 _DTYPES |= {_SECOND + name: dtype for name, dtype in _DTYPES.items() if name != "ids"}
 _DTYPES |= LIST_DTYPES
-_BLOCKS = frozenset({"blocks", _SECOND + "blocks"})
+_BLOCKS = frozenset({"blocks", "tails", _SECOND + "blocks", _SECOND + "tails"})
 
 
 def write_index(index: AnyIndex, path: str | os.PathLike[str]) -> None:
@@ -128,8 +128,8 @@ def _arrays(
         return
     for name, array in (model_arrays(model) | more).items():
         yield prefix + name, _DTYPES[name], array.shape, [np.ascontiguousarray(array, dtype=_DTYPES[name])]
-    blocks = -(-store.ntotal // BLOCK)
-    yield prefix + "blocks", _DTYPES["blocks"], (blocks, BLOCK * store.code_size), list(store.whole())
+    for name, shape in store.form.shapes(store.ntotal).items():
+        yield prefix + name, _DTYPES[name], shape, [each.section(name) for each in store.whole()]
 
 
 def _parts(index: AnyIndex) -> Iterator[bytes]:
@@ -160,6 +160,8 @@ def _parts(index: AnyIndex) -> Iterator[bytes]:
 
 def _version(index: AnyIndex, base: IndexLPLR) -> int:
     """The lowest format version that knows all of an index."""
+    if base.is_trained and base.model.head is not None:
+        return 5
     if isinstance(base, IndexIVFLPLR):
         return 4
     if base.method == "auto" and base.metric == "l2":
@@ -224,16 +226,15 @@ def _index(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Index
         if stated(header, "trained", bool):
             model = read_model(header, arrays)
             ntotal, next_id = natural(header.get("ntotal")), natural(header.get("next_id"))
-            blocks, ids = arrays["blocks"], arrays.get("ids")
+            ids = arrays.get("ids")
             if model.d != settings.d or model.code_size != settings.code_size:
                 raise HeaderError(f"expected rows of {settings.code_size} bytes for d = {settings.d}, got others")
             if (model.norm.bits > 0) != (settings.metric == "l2"):
                 raise HeaderError(f"expected norms of rows under l2 alone, got {model.norm} under {settings.metric}")
-            if blocks.shape != (-(-ntotal // BLOCK), BLOCK * settings.code_size):
-                raise HeaderError(f"expected blocks for {ntotal} rows, got shape {blocks.shape}")
+            _check_blocks(arrays, ntotal, model)
             if ids is not None and (ids.shape != (ntotal,) or (ids < 0).any() or len(np.unique(ids)) != ntotal):
                 raise HeaderError(f"expected {ntotal} distinct ids, got others")
-            store = BlockStore.of_blocks(blocks, ntotal, model.form)
+            store = BlockStore.of_blocks(Blocks.of_sections(arrays), ntotal, model.form)
             rows = Rows(store, IdMap(ntotal, None if ids is None else ids.astype(np.int64), next_id))
         elif arrays:
             raise HeaderError(f"expected no sections in an untrained index, got {', '.join(arrays)}")
@@ -254,11 +255,17 @@ def _residuals(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], base
             if arrays or base.ntotal:
                 raise HeaderError(f"expected neither rows nor sections of an untrained code, got {base.ntotal} rows")
             return refine
-        blocks = arrays["blocks"]
-        if blocks.shape != (-(-base.ntotal // BLOCK), BLOCK * refine.code_size):
-            raise HeaderError(f"expected residuals of {base.ntotal} rows, got shape {blocks.shape}")
-        refine.store = BlockStore.of_blocks(blocks, base.ntotal, refine.store.form)
+        _check_blocks(arrays, base.ntotal, model)
+        refine.store = BlockStore.of_blocks(Blocks.of_sections(arrays), base.ntotal, refine.store.form)
     return refine
+
+
+def _check_blocks(arrays: dict[str, npt.NDArray[Any]], ntotal: int, model: Model) -> None:
+    """Raise HeaderError unless the sections of a file hold the blocks of so many rows."""
+    shapes = {name: arrays[name].shape for name in ("blocks", "tails") if name in arrays}
+    expected = model.form.shapes(ntotal)
+    if shapes != expected:
+        raise HeaderError(f"expected blocks of {ntotal} rows in {expected}, got {shapes}")
 
 
 def _originals(header: dict[str, Any], folder: Path, given: Any, *, whole: bool) -> Originals:

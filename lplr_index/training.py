@@ -12,13 +12,15 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from lplr_index.arrays import FloatMatrix, some_rows
+from lplr_index import kernels
+from lplr_index.arrays import FloatMatrix, as_array, as_rows, some_rows
 from lplr_index.auto import Metrics, Recipe, choose, fit, with_unseen_directions
 from lplr_index.coarse import Coarse
 from lplr_index.codecs import ScalarCodec
 from lplr_index.errors import InputError
 from lplr_index.factorization.low_rank import low_rank
 from lplr_index.gains import NO_GAIN, Gain
+from lplr_index.linalg import single_threaded
 from lplr_index.listmodel import ListModel
 from lplr_index.model import Model
 from lplr_index.norms import Norm
@@ -32,6 +34,10 @@ RESIDUAL = Recipe(power=1.3, stages=0, gain_power=0.5)
 
 AnyModel = TypeVar("AnyModel", bound=Model)
 
+_TAIL = 0.03  # of the variance of scores, that tails may leave open,
+_MOST = 0.8  # unless heads would have more than that of the nibbles
+_SCORED, _ASKED = 1 << 11, 1 << 6  # rows, and queries like rows, that this is measured with
+
 
 def train(x: FloatMatrix, settings: Settings, queries: FloatMatrix | None = None) -> Model:
     """Learn what ``settings`` ask for from the sample x (n, d), and queries (nq, d), normalised already under cosine.
@@ -43,8 +49,10 @@ def train(x: FloatMatrix, settings: Settings, queries: FloatMatrix | None = None
     """
     if settings.method == "auto":
         l2 = settings.metric == "l2"
-        return train_auto(x, settings.code_size, l2=l2, seed=settings.seed, queries=queries)
-    return train_published(x, settings)
+        model = train_auto(x, settings.code_size, l2=l2, seed=settings.seed, queries=queries)
+    else:
+        model = train_published(x, settings)
+    return with_head(model, x)
 
 
 def train_auto(
@@ -148,6 +156,51 @@ def _with_scalars(model: AnyModel, x: FloatMatrix, gain_bits: int, gain_power: f
     if gain_bits:
         hats = hats * gain.decode(gain.encode(lengths, hats))
     return replace(model, gain=gain, norm=Norm.fit(hats, norm_bits))
+
+
+def with_head(model: Model, x: FloatMatrix) -> Model:
+    """Choose which nibbles lie in the heads of blocks: as few as tell most of what scores vary by.
+
+    Parameters
+    ----------
+    model : Model
+        Whose rows lie whole.
+    x : ndarray of shape (n, d), float32
+        Rows like those to come; queries are often like rows.
+
+    Notes
+    -----
+    Tails leave open what the margin of a search is counted in: how their entries of a query's tables vary.
+    """
+    codec, asked = model.codec, model.project(x[-_ASKED:])
+    tables = codec.query_tables(np.ascontiguousarray(asked))
+    varying = tables.deficits.reshape(len(asked), -1, 16).var(axis=2) * tables.scale[:, None] ** 2
+    varying = varying.mean(axis=0) * 4.0 ** np.repeat(codec.shifts, kernels.layout.GROUP)[: codec.nibbles]
+    with single_threaded():
+        scores = codec.decode(model.plain_codes(x[:_SCORED])) @ asked.T
+    left = varying[::-1].cumsum()[::-1][:: kernels.layout.GROUP]  # if heads ended there
+    enough = _TAIL * float(scores.var(axis=0, dtype=np.float64).mean())
+    head = kernels.layout.GROUP * max(int((left > enough).sum()), 1)
+    if head > _MOST * codec.nibbles:
+        return model
+    return replace(model, codec=codec.freed(head - 1) if model.gain.bits == 4 else codec, head=head)
+
+
+def sample_queries(queries: npt.ArrayLike, settings: Settings) -> FloatMatrix:
+    """At most TRAIN_ROWS queries of (nq, d) to train with, normalised under cosine.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two, or the method does not know any.
+    """
+    if settings.method != "auto":
+        raise InputError(f"expected queries for auto alone, got them for {settings.method}")
+    given = as_array(queries, name="queries")
+    if given.ndim != 2 or len(given) < 2:
+        raise InputError(f"expected at least two queries, of shape (nq, {settings.d}), got shape {given.shape}")
+    chosen = sample_rows(given, settings.seed)
+    return as_rows(chosen, settings.d, cosine=settings.metric == "cosine", name="queries")[0]
 
 
 def sample_rows(x: npt.NDArray[Any], seed: int) -> npt.NDArray[Any]:

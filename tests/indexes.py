@@ -43,7 +43,9 @@ KINDS = {
 RECIPES = {"auto-stages": Recipe(stages=2), "auto-norm": Recipe(stages=0, norm_bits=8)}
 EVERY_KIND = [(metric, kind) for metric in METRICS for kind in KINDS]
 # Of a codec with so many stages, and gains of so many bits: no method of the package, but all that the scan knows.
-STAGED = {f"staged-{stages}-{bits}": (stages, bits) for stages in (0, 1, 2) for bits in (0, 4, 8)}
+STAGED = {f"staged-{stages}-{bits}": (stages, bits, None) for stages in (0, 1, 2) for bits in (0, 4, 8)}
+# The same with tails.
+STAGED |= {f"tails-{stages}-{bits}": (stages, bits, 8 * (1 + stages)) for stages, bits in ((0, 0), (0, 4), (1, 8))}
 EVERY_SCAN = EVERY_KIND + [(metric, kind) for metric in METRICS for kind in STAGED]
 ONE_OF_EACH_METHOD = ("auto-2", "lplr-4", "lsvd-8", "dsvd-5", "nq-4")
 
@@ -62,7 +64,7 @@ def _trained(metric, kind):
     return index
 
 
-def _staged(metric, stages, bits):
+def _staged(metric, stages, bits, head):
     x = as_rows(training_rows(), D_SMALL, cosine=metric == "cosine")[0]
     mu = x.mean(axis=0)
     codec = StagedCodec.of(x - mu, 22, stages, spare=bits == 4)
@@ -72,6 +74,8 @@ def _staged(metric, stages, bits):
         model = replace(model, gain=Gain.fit(lengths, norms, bits, power=0.7))
     if metric == "l2":
         model = replace(model, norm=Norm.fit(lengths, 16 if bits == 8 else 8))
+    if head:
+        model = replace(model, codec=codec.freed(head - 1) if bits == 4 else codec, head=head)
     settings = Settings.of(D_SMALL, 4.0, metric, "auto", None, None, 8, 0)
     return IndexLPLR.restored(replace(settings, code_size=model.code_size), model, None)
 

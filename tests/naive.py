@@ -200,6 +200,18 @@ def weave(rows, first, nibbles, singles, blocks):
     return out
 
 
+def split(blocks, nibbles, head):
+    """Return the heads and the tails of blocks whose columns all lie together, ``head`` of the ``nibbles`` in heads."""
+    columns, rest = np.split(blocks, [16 * nibbles], axis=1)
+    return np.concatenate([columns[:, : 16 * head], rest], axis=1), np.ascontiguousarray(columns[:, 16 * head :])
+
+
+def whole(heads, tails, head):
+    """Return blocks whose columns all lie together."""
+    columns, rest = np.split(heads, [16 * head], axis=1)
+    return np.concatenate([columns, tails, rest], axis=1)
+
+
 def unweave(blocks, nibbles, singles):
     """Return all rows of all blocks, (32 * blocks, code_size)."""
     n = BLOCK * len(blocks)
@@ -312,6 +324,7 @@ def block_bounds(block, layout, values, queries, q, shifts, columns=None, digits
     sums = column_sums(table[:columns], selected, shifts)
     if digits == 2:
         sums = fine_sums(table[:columns], queries.seconds[q].reshape(-1, 16).astype(np.int64), selected, shifts)
+    sums = np.minimum(sums + queries.promises[q], 65535)
     staged = queries.stage_deficits[q, stages, codes[:, layout.nibbles // 2 + stages]].sum(axis=1, dtype=np.int64)
     sums += staged << queries.stage_doublings[q]
     sums = np.minimum(sums, 65535)
@@ -354,8 +367,8 @@ def gains(codes, layout, dtype):
     """Return the gains of rows, ones where they have none; every operation rounds to ``dtype``."""
     if layout.gain_bits == 0:
         return np.ones(len(codes), dtype)
-    last = layout.nibbles // 2 - 1
-    numbers = codes[:, last] >> 4 if layout.gain_bits == 4 else codes[:, last + 1 + layout.stages]
+    byte = layout.head // 2 - 1 if layout.gain_bits == 4 else layout.nibbles // 2 + layout.stages
+    numbers = codes[:, byte] >> (4 if layout.gain_bits == 4 else 0)
     return np.where(numbers == 0, dtype(0), dtype(layout.gain_least) + dtype(layout.gain_step) * numbers.astype(dtype))
 
 
@@ -391,10 +404,17 @@ def rows_of(index):
     if hasattr(index, "nlist"):
         rows = np.zeros((index.ntotal, index.code_size), np.uint8)
         for run in index.rows.runs:
-            rows[run.rows] = unweave(run.blocks, index.model.codec.nibbles, index.model.form.singles)[: len(run.rows)]
+            blocks = run.blocks.heads
+            rows[run.rows] = unweave(blocks, index.model.codec.nibbles, index.model.form.singles)[: len(run.rows)]
         return rows
-    blocks = np.concatenate([np.empty((0, BLOCK * index.code_size), np.uint8), *index.rows.store.whole()])
+    blocks = whole_blocks(index.rows.store)
     return unweave(blocks, index.model.codec.nibbles, index.model.form.singles)[: index.ntotal]
+
+
+def whole_blocks(store):
+    """Return the blocks of a store with their columns together, (blocks, 32 * code_size)."""
+    parts = [whole(*each, store.form.head) for each in store.whole()]
+    return np.concatenate([np.empty((0, BLOCK * store.code_size), np.uint8), *parts])
 
 
 def reconstruct(index):
@@ -410,7 +430,8 @@ def reconstruct(index):
     if hasattr(index, "nlist"):
         x_hat += model.coarse.centroids[lists_of(index)]
     if gain.bits:
-        numbers = codes[:, half - 1] >> 4 if gain.bits == 4 else codes[:, half + codec.stages]
+        head = (model.head or codec.nibbles) // 2
+        numbers = codes[:, head - 1] >> 4 if gain.bits == 4 else codes[:, half + codec.stages]
         x_hat *= np.where(numbers == 0, 0, gain.least + gain.step * numbers)[:, None]
     norm = model.norm
     if norm.bits == 16:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -15,12 +15,11 @@ from lplr_index.products import Product
 class StagedCodec:
     """l is the sum of an entry of each nibble's book and a centroid of each stage.
 
-    ``book`` (nibbles, 16, m) and ``centroids`` (stages, 256, m), float32; ``spare`` leaves the last nibble to the gain.
+    ``book`` (nibbles, 16, m) and ``centroids`` (stages, 256, m), float32; a nibble whose entries are zeros is free.
     """
 
     book: np.ndarray
     centroids: np.ndarray
-    spare: bool
 
     @classmethod
     def of(cls, y, nibbles, stages, *, spare, seed=0):
@@ -36,7 +35,7 @@ class StagedCodec:
             book[-1] *= np.float32(0.5)
             rest = rest - book[-1][nearest(rest, book[-1])]
         centroids = np.array(centroids, np.float32).reshape(stages, 256, y.shape[1])
-        return cls(np.array(book), centroids, spare)
+        return cls(np.array(book), centroids)
 
     @property
     def m(self):
@@ -53,6 +52,12 @@ class StagedCodec:
     @property
     def stages(self):
         return len(self.centroids)
+
+    def uses(self, nibble):
+        return self.book[nibble].any()
+
+    def freed(self, nibble):
+        return replace(self, book=np.insert(self.book[:-1], nibble, 0, axis=0))
 
     @property
     def shifts(self):

@@ -149,7 +149,7 @@ def test_results_are_where_and_what_it_writes(measured, vectors):
 
     assert paths == {
         f"vectors-48-{distance}/5/{name}/{distance}_2_{asked}.hdf5"
-        for name, choices in (("lplr", (0, 100)), ("lplr-refined", (1, 2)))
+        for name, choices in (("lplr", (0, 2)), ("lplr-refined", (1, 2)))
         for asked in choices
     }
     distances = exact(vectors.xb, vectors.xq, metric)
@@ -246,11 +246,11 @@ def test_sets_of_few_columns_work_at_every_budget(run, module):
 
 def test_the_name_tells_the_arguments(module):
     algorithm = module.LPLR("angular", 0.5)
-    algorithm.set_query_arguments(100)
+    algorithm.set_query_arguments(4)
     refined = module.LPLRRefined("angular", 1)
     refined.set_query_arguments(4)
 
-    assert str(algorithm) == "LPLR(bits=0.5, shortlist=100)"
+    assert str(algorithm) == "LPLR(bits=0.5, margin=4)"
     assert str(refined) == "LPLRRefined(bits=1, k_factor=4)"
     with pytest.raises(KeyError):
         module.LPLR("hamming", 1)

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 import naive
 from lplr_index import blocks
-from lplr_index.blocks import BLOCK, BlockStore, Form
+from lplr_index.blocks import BLOCK, Blocks, BlockStore, Form
 
 FORM = Form(nibbles=6, singles=2, norms=1)
+FORMS = [FORM, Form(nibbles=6, singles=2, norms=1, tail=4)]
 SIZE = 7
 
 
@@ -24,7 +25,7 @@ def check(store, codes, rng):
     assert store.ntotal == len(codes)
     for which in (np.arange(len(codes)), rng.permutation(len(codes)), np.repeat(np.arange(len(codes))[:3], 2)):
         np.testing.assert_array_equal(store.rows(which), codes[which])
-    whole = np.concatenate([np.empty((0, BLOCK * SIZE), np.uint8), *store.whole()])
+    whole = naive.whole_blocks(store)
     assert len(whole) == -(-len(codes) // BLOCK)
     back = naive.unweave(whole, FORM.nibbles, FORM.singles)
     np.testing.assert_array_equal(back[: len(codes)], codes)
@@ -34,28 +35,31 @@ def check(store, codes, rng):
     for piece in pieces:
         assert piece.row0 == row
         assert row % BLOCK == 0
-        assert 0 < piece.rows <= BLOCK * len(piece.blocks)
+        assert 0 < piece.rows <= BLOCK * piece.blocks.n
         row += piece.rows
     assert row == len(codes)
 
 
 @pytest.mark.parametrize("writeable", [True, False])
+@pytest.mark.parametrize("form", FORMS)
 @given(
     start=st.integers(0, 200),
     steps=st.lists(st.one_of(st.integers(0, 150), st.floats(0, 1)), max_size=6),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_any_history(writeable, start, steps, seed):
+def test_any_history(writeable, form, start, steps, seed):
     """Whole numbers append so many rows, fractions keep such a part; pieces hold no more than 64 rows."""
     rng = np.random.default_rng(seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "PIECE", 2)
         codes = random_codes(rng, start)
         empty = np.zeros((-(-start // BLOCK), BLOCK * SIZE), np.uint8)
-        mapped = naive.weave(codes, 0, FORM.nibbles, FORM.singles, empty)
-        mapped.flags.writeable = writeable
-        before = mapped.copy()
-        store = BlockStore.of_blocks(mapped, start, FORM)
+        woven = naive.weave(codes, 0, form.nibbles, form.singles, empty)
+        mapped = Blocks(*naive.split(woven, form.nibbles, form.head))
+        for part in mapped:
+            part.flags.writeable = writeable
+        before = [part.copy() for part in mapped]
+        store = BlockStore.of_blocks(mapped, start, form)
         check(store, codes, rng)
         for step in steps:
             if isinstance(step, int):
@@ -68,7 +72,7 @@ def test_any_history(writeable, start, steps, seed):
                 check(store, codes, rng)
                 store, codes = kept, codes[mask]
             check(store, codes, rng)
-        assert writeable or np.array_equal(mapped, before)
+        assert writeable or all(np.array_equal(*each) for each in zip(mapped, before, strict=True))
 
 
 def test_growing_leaves_full_pieces_where_they_are(rng):
@@ -97,22 +101,29 @@ def test_many_small_appends_copy_little(rng):
     assert copies < 25
 
 
-def test_a_mapped_piece_is_not_copied(rng):
-    mapped = np.zeros((100, BLOCK * SIZE), np.uint8)
-    mapped.flags.writeable = False
-    store = BlockStore.of_blocks(mapped, 3190, FORM)
+@pytest.mark.parametrize("form", FORMS)
+def test_a_mapped_piece_is_not_copied(rng, form):
+    mapped = Blocks.room(100, form)
+    for part in mapped:
+        part.flags.writeable = False
+    store = BlockStore.of_blocks(mapped, 3190, form)
 
     store.append(random_codes(rng, 10))
 
     first, second = store
-    assert np.shares_memory(first.blocks, mapped)
+    shared = [np.shares_memory(*each) for each in zip(first.blocks, mapped, strict=True)]
+    assert shared == [True, form.tail > 0]
     assert first.rows == 99 * BLOCK
     assert second.rows == 32
-    assert not np.shares_memory(second.blocks, mapped)
+    assert not any(np.shares_memory(*each) for each in zip(second.blocks, mapped, strict=True))
 
 
 def test_what_lies_where():
     assert (FORM.code_size, FORM.singles_at, FORM.norms_at) == (SIZE, 32 * 3, 32 * 5)
+    assert FORM.shapes(65) == {"blocks": (3, 32 * SIZE)}
+    tailed = FORMS[1]
+    assert (tailed.code_size, tailed.head, tailed.singles_at, tailed.norms_at) == (SIZE, 2, 32, 32 * 3)
+    assert tailed.shapes(65) == {"blocks": (3, 32 * 5), "tails": (3, 32 * 2)}
     assert BlockStore(FORM).code_size == SIZE
     assert Form().code_size == 0
 

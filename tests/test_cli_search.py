@@ -187,13 +187,13 @@ def test_threads_change_nothing(index, capsys):
     assert Path("o1.npz").read_bytes() == Path("o2.npz").read_bytes()
 
 
-def test_a_shortlist(index, vectors, capsys):
-    for shortlist in (5, 40):
-        assert run(capsys, "search", "x.lplr", "q.npy", "-o", "o.npz", "--shortlist", shortlist).status == 0
-        for actual, each in zip(read_back("o.npz"), index.search(vectors.xq, 10, shortlist=shortlist), strict=True):
+def test_a_margin(index, vectors, capsys):
+    for margin in (0.5, 4):
+        assert run(capsys, "search", "x.lplr", "q.npy", "-o", "o.npz", "--margin", margin).status == 0
+        for actual, each in zip(read_back("o.npz"), index.search(vectors.xq, 10, margin=margin), strict=True):
             np.testing.assert_array_equal(actual, each)
-    done = run(capsys, "search", "x.lplr", "q.npy", "--shortlist", 0)
-    assert done.complaint == "expected shortlist to be an integer >= 1, got 0"
+    done = run(capsys, "search", "x.lplr", "q.npy", "--margin", -1)
+    assert done.complaint == "expected margin to be at least 0, got -1"
 
 
 def test_candidates_of_a_second_look(index, vectors, capsys):
@@ -208,8 +208,8 @@ def test_candidates_of_a_second_look(index, vectors, capsys):
         wanted = refined.search(vectors.xq, 7, k_factor=k_factor)
         for actual, each in zip(read_back("o.npz"), wanted, strict=True):
             np.testing.assert_array_equal(actual, each)
-    done = run(capsys, "search", "refined.lplr", "q.npy", "--shortlist", 2)
-    assert done.complaint == "expected --shortlist only for an index without a second stage, which refined.lplr has"
+    done = run(capsys, "search", "refined.lplr", "q.npy", "--margin", 2)
+    assert done.complaint == "expected --margin only for an index without a second stage, which refined.lplr has"
     done = run(capsys, "search", "x.lplr", "q.npy", "--k-factor", 2)
     assert done.complaint == "expected --k-factor only for an index with a second stage, which x.lplr lacks"
     assert run(capsys, "search", "refined.lplr", "q.npy", "--k-factor", 0.5).complaint == (
@@ -250,7 +250,7 @@ def test_a_store_is_searched_as_one_index(index, vectors, capsys, monkeypatch):
 
 REFUSED = [
     (["--workers", 2], "expected --workers only with --ray, got it alone"),
-    (["--ray", "auto", "--shortlist", 5], "expected --shortlist or --ray, got both"),
+    (["--ray", "auto", "--margin", 5], "expected --margin or --ray, got both"),
     (["--ray", "auto", "--k-factor", 5], "expected --k-factor or --ray, got both"),
     (["--ray", "auto"], "expected a store, a folder with a manifest, got"),
 ]

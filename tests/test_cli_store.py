@@ -110,8 +110,8 @@ def test_search_among_some_ids(kind, capsys):
 
 
 def test_what_a_search_of_a_store_does_not_take(kind, capsys):
-    refused = run(capsys, "search", "s", "q.npy", "--shortlist", "100").complaint
-    assert refused == "expected --shortlist only for an index without segments, which s has"
+    refused = run(capsys, "search", "s", "q.npy", "--margin", "4").complaint
+    assert refused == "expected --margin only for an index without segments, which s has"
     refused = run(capsys, "search", "s", "q.npy", "--k-factor", "2").complaint
     assert refused == "expected --k-factor only for an index with a second stage, which s lacks"
     done = run(capsys, "search", "s", "q.npy", "-o", "o.ibin")

@@ -139,9 +139,9 @@ def test_a_spare_nibble_is_the_last_and_means_nothing(bits, given_bytes, seed):
 
     codes = codec.encode(y)
 
-    assert codec.spare
+    assert not codec.uses(codec.nibbles - 1)
     assert (codec.used, codec.nibbles) == (used, 2 * (used // 2 + 1))
-    assert plain.spare == (used % 2 == 1)
+    assert plain.uses(plain.nibbles - 1) == (used % 2 == 0)
     assert not (codes[:, -1] >> 4).any()
     np.testing.assert_array_equal(
         codec.decode(codes | np.array([0] * (used // 2) + [0xA0], np.uint8)), plain.decode(plain.encode(y))
@@ -151,12 +151,26 @@ def test_a_spare_nibble_is_the_last_and_means_nothing(bits, given_bytes, seed):
     assert not tables.deficits.reshape(3, -1, 16)[:, -1].any()
 
 
+@given(BITS, st.integers(0, 2**32 - 1), st.data())
+def test_another_nibble_can_be_free_instead_of_the_last(bits, seed, data):
+    codec, y = make_codec(bits, seed, spare=True)
+    nibble = data.draw(st.integers(0, codec.nibbles - 1))
+
+    freed = codec.freed(nibble)
+
+    assert not freed.uses(nibble)
+    assert all(freed.uses(c + (c >= nibble)) for c in range(codec.used))
+    kept = np.delete(naive.nibble(freed.encode(y), np.arange(codec.nibbles)), nibble, axis=1)
+    np.testing.assert_array_equal(kept, naive.nibble(codec.encode(y), np.arange(codec.nibbles - 1)))
+    np.testing.assert_array_equal(freed.decode(freed.encode(y)), codec.decode(codec.encode(y)))
+
+
 def test_no_room_for_what_is_asked():
     with pytest.raises(InputError, match="expected codes of at most 6 nibbles, got 7"):
         make_codec([8, 8, 8], nbytes=3, spare=True)
     with pytest.raises(InputError, match="expected codes of at most 4 nibbles, got 6"):
         make_codec([8, 8, 8], nbytes=2)
-    assert not make_codec([8, 8, 8], nbytes=3)[0].spare
+    assert make_codec([8, 8, 8], nbytes=3)[0].uses(5)
 
 
 @pytest.mark.parametrize("nibbles", [2, 22, 94])

@@ -77,9 +77,23 @@ def test_rows_are_sums_of_their_parts(form):
         expected[:, :first] += codec.scalar.levels[codec.scalar.starts[:-1] + numbers]
     expected[:, first : first + len(codec.book)] += codec.chain.decode(nibbles)
     np.testing.assert_allclose(L, expected, rtol=1e-5, atol=1e-5)
-    assert codec.spare == FORMS[form][5] or form == "room"
-    if codec.spare:
+    spare = not codec.uses(codec.nibbles - 1)
+    assert spare == FORMS[form][5] or form == "room"
+    if spare:
         assert not (codes[:, codec.nibbles // 2 - 1] >> 4).any()
+
+
+@pytest.mark.parametrize("form", [form for form in FORMS if FORMS[form][5]])
+def test_another_nibble_can_be_free_instead_of_the_last(form):
+    codec, y = make(form)
+    codes, every = naive.nibble(codec.encode(y), np.arange(codec.nibbles - 1)), np.arange(codec.nibbles)
+    for nibble in (0, codec.nibbles // 3, codec.nibbles - 1):
+        freed = codec.freed(nibble)
+
+        freed.check()
+        assert not freed.uses(nibble)
+        np.testing.assert_array_equal(np.delete(naive.nibble(freed.encode(y), every), nibble, axis=1), codes)
+        np.testing.assert_array_equal(freed.decode(freed.encode(y)), codec.decode(codec.encode(y)))
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -106,7 +120,7 @@ def test_a_code_is_the_best_of_those_of_a_few_choices_of_centroids(form):
 def test_tables_are_worth_the_scores_and_bounds_are_above_them(form):
     codec, y = make(form)
     codes = codec.encode(y)
-    if codec.spare:
+    if not codec.uses(codec.nibbles - 1):
         codes[:, codec.nibbles // 2 - 1] |= 0xB0  # whatever the gain is
     L = codec.decode(codes).astype(float)
     xq = np.concatenate([y[:6], -y[:1], np.zeros_like(y[:1])])
@@ -207,7 +221,7 @@ SPOILT = {
     "places matrix": lambda c: replace(c, places=c.places[:, None]),
     "places twice": lambda c: replace(c, places=put(c.places, 0, c.places[1])),
     "places negative": lambda c: replace(c, places=np.where(c.places == 0, -1, c.places)),
-    "places with a hole": lambda c: replace(c, places=np.where(c.places == 0, c.nibbles - 1, c.places)),
+    "places beyond": lambda c: replace(c, places=np.where(c.places == 0, c.nibbles, c.places)),
     "places few": lambda c: replace(c, places=c.places[:-1]),
     "unit nan": lambda c: replace(c, unit=np.full(1, np.nan, np.float32)),
     "unit infinite": lambda c: replace(c, unit=np.full(1, np.inf, np.float32)),

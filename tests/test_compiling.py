@@ -46,7 +46,7 @@ def use(index, x):
         back = read_index(folder / "index", mmap=mmap)
         back.search(x[:3], 5)
         if type(back) is IndexLPLR:
-            back.search(x[:3], 5, shortlist=20)
+            back.search(x[:3], 5, margin=4)
         back.range_search(x[:3], 0.5)
         back.reconstruct_n(0, 4)
         back.remove_ids([3])

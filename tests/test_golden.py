@@ -14,7 +14,7 @@ from lplr_index import IndexRefineLPLR, deserialize_index, read_index, serialize
 from test_storage import array_of, header_end, take_apart
 
 GOLDEN = Path(__file__).parent / "golden"
-VERSIONS = (1, 2, 3, 4)
+VERSIONS = (1, 2, 3, 4, 5)
 ORDER = [0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15]
 EXPECTED = {
     f"v{version}/{name}": answers
@@ -164,8 +164,10 @@ def reconstruct(header, sections):
     """Return the rows (n, d) of a code."""
     nibbles, n = header["nibbles"], header["ntotal"]
     stages = len(sections.get("centroids", ()))
-    blocks, runs = sections["blocks"], sections["blocks"][:, 16 * nibbles :]
-    parts = codes_of(blocks, n, nibbles)
+    head, blocks = header.get("head", nibbles), sections["blocks"]
+    runs, parts = blocks[:, 16 * head :], codes_of(blocks, n, head)
+    if "head" in header:
+        parts = np.concatenate([parts, codes_of(sections["tails"], n, nibbles - head)], axis=1)
     singles = runs[:, : runs.shape[1] // 32 * 32].reshape(len(blocks), -1, 32).transpose(0, 2, 1)
     singles = singles.reshape(32 * len(blocks), runs.shape[1] // 32)[:n]
     L = trellis(sections, parts, singles[:, :stages]) if "book" in sections else scalars(sections, parts)
@@ -175,7 +177,7 @@ def reconstruct(header, sections):
         L = L @ sections["R_half" if "R_half" in sections else "R"].astype(float)
     gains = np.ones(n)
     if "gain" in header and header["gain"]["bits"] == 4:
-        c = parts[:, -1]
+        c = parts[:, head - 1]
         gains = np.where(c > 0, header["gain"]["least"] + header["gain_step"] * c, 0)
     elif header["gain_step"]:
         gains = singles[:, stages] * header["gain_step"]

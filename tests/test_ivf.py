@@ -282,7 +282,8 @@ def test_what_is_refused():
             index.nprobe = wrong
         with pytest.raises(InputError, match="expected nlist to be an integer from 1"):
             IndexIVFLPLR(D_SMALL, nlist=wrong)
-    with pytest.raises(InputError, match="expected no shortlist"):
-        in_lists(n=3).search(queries(), 1, shortlist=3)
+    for search in (in_lists(n=3).search, in_lists(n=3).range_search):
+        with pytest.raises(InputError, match="expected no margin for an index in lists, got 3"):
+            search(queries(), 1, margin=3)
     assert repr(index) == "IndexIVFLPLR(d=48, bits=1, metric='cosine', nlist=30, nprobe=16, not trained)"
     assert repr(in_lists(n=3)).endswith("nlist=12, nprobe=3, ntotal=3)")

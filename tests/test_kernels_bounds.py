@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 import naive
-from bounding import NORMS, call_block_bounds, compiled, make_blocks, make_layout, make_queries, make_shifts
+from bounding import (
+    NORMS,
+    call_block_bounds,
+    call_rest_sums,
+    compiled,
+    make_blocks,
+    make_layout,
+    make_queries,
+    make_shifts,
+)
 from lplr_index import kernels
 from lplr_index.errors import InputError
 from lplr_index.kernels.scan import TILE
@@ -26,8 +35,25 @@ NIBBLES = (2, 4, 6, 10, 22, 46, 94, 128, 510, 512, 514, 600, 1024, 1030, 2048)
 @pytest.mark.parametrize(("most", "digits"), [(60, 1), (255, 1), (60, 2), (255, 2)])
 def test_sums_and_masks(rng, level, nibbles, stages, gain_bits, norm_bits, most, digits):
     form = make_layout(nibbles, stages=stages, gain_bits=gain_bits, norm_bits=norm_bits)
+    check(rng, level, form, most, digits)
+
+
+@pytest.mark.parametrize("level", kernels.host_levels())
+@pytest.mark.parametrize(("nibbles", "head"), [(10, 8), (46, 8), (46, 40), (94, 48), (1030, 512)])
+@pytest.mark.parametrize(("stages", "gain_bits", "norm_bits"), [(0, 0, 0), (2, 4, 0), (1, 8, 16), (4, 4, 8)])
+@pytest.mark.parametrize("digits", [1, 2])
+def test_heads_and_tails(rng, level, nibbles, head, stages, gain_bits, norm_bits, digits):
+    """Of blocks whose tails lie elsewhere."""
+    form = make_layout(nibbles, head=head, stages=stages, gain_bits=gain_bits, norm_bits=norm_bits)
+    check(rng, level, form, 60, digits)
+
+
+def check(rng, level, form, most, digits):
+    """Compare sums and masks of random blocks with those of the twin."""
+    nibbles, gain_bits, norm_bits = form.nibbles, form.gain_bits, form.norm_bits
     shifts, norms = make_shifts(rng, nibbles), NORMS[norm_bits]
     blocks, queries = make_blocks(rng, form, 3), make_queries(rng, form, TILE + 2, most)
+    queries.promises[:] = rng.choice([0, 0, 37, 65_000], TILE + 2)
     for q in range(TILE + 2):
         twin, bound = naive.block_bounds(blocks[1], form, norms, queries, q, shifts, digits=digits)
         queries.affine[q, 2] = np.sort(bound)[15 + q]  # a threshold that is itself a bound, met exactly
@@ -51,7 +77,7 @@ def test_sums_and_masks(rng, level, nibbles, stages, gain_bits, norm_bits, most,
 def limits_of(block, form, limits):
     """Return the limit of each row, which its gain selects; without gains all are the same."""
     codes = naive.unweave(block[None], form.nibbles, form.stages)
-    return (limits[:16] + 256 * limits[16:])[codes[:, form.nibbles // 2 - 1] >> 4]
+    return (limits[:16] + 256 * limits[16:])[codes[:, form.head // 2 - 1] >> 4]
 
 
 @pytest.mark.parametrize("level", kernels.host_levels())
@@ -64,6 +90,21 @@ def test_the_first_columns_alone(rng, level, nibbles, columns):
         for t in range(tile):
             expected, _ = naive.block_bounds(blocks[0], form, NORMS[0], queries, t, shifts, columns)
             np.testing.assert_array_equal(sums[t], expected)
+
+
+@pytest.mark.parametrize("level", kernels.host_levels())
+@pytest.mark.parametrize(("nibbles", "head"), [(10, 8), (22, 8), (46, 40), (94, 48), (2048, 512)])
+@pytest.mark.parametrize("most", [60, 255])
+def test_the_sums_of_tails(rng, level, nibbles, head, most):
+    form, shifts = make_layout(nibbles, head=head, stages=1, gain_bits=4), make_shifts(rng, nibbles)
+    blocks, queries = make_blocks(rng, form, 3), make_queries(rng, form, 2, most)
+    codes = naive.unweave(blocks[1:2], nibbles, 1)
+    for q in range(2):
+        sums = call_rest_sums(level, blocks, 1, form, queries, q, shifts)
+
+        table = queries.deficits[q].reshape(-1, 16).astype(np.int64)[head:]
+        values = naive.nibble(codes, np.arange(head, nibbles))
+        np.testing.assert_array_equal(sums, naive.column_sums(table, values, shifts[head // 8 :]))
 
 
 @pytest.mark.parametrize("level", [level for level in kernels.host_levels() if level != "portable"])

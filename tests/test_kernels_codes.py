@@ -67,17 +67,18 @@ def test_every_code_survives_encoding_its_own_levels(case):
     np.testing.assert_array_equal(again, starts[:-1] + numbers)
 
 
-@pytest.mark.parametrize("nibbles", [2, 4, 10, 46])
+@pytest.mark.parametrize(("nibbles", "head"), [(2, 2), (4, 4), (10, 10), (10, 8), (46, 46), (46, 8)])
 @pytest.mark.parametrize(("singles", "norms"), [(0, 0), (1, 0), (0, 1), (1, 1), (2, 0), (3, 1)])
 @pytest.mark.parametrize(("first", "n"), [(0, 1), (0, 32), (5, 40), (31, 2), (64, 33)])
-def test_weave_and_unweave(rng, nibbles, singles, norms, first, n):
+def test_weave_and_unweave(rng, nibbles, head, singles, norms, first, n):
     rows = rng.integers(0, 256, (n, nibbles // 2 + singles + 2 * norms), dtype=np.uint8)
     before = rng.integers(0, 256, (4, 32 * rows.shape[1]), dtype=np.uint8)
-    blocks, back = before.copy(), np.empty_like(rows)
+    (heads, tails), back = naive.split(before, nibbles, head), np.empty_like(rows)
 
-    codes.weave(rows, first, nibbles, singles, blocks)
-    codes.unweave(blocks, np.arange(first, first + n), nibbles, singles, back)
+    codes.weave(rows, first, head, nibbles, singles, heads, tails)
+    codes.unweave(heads, tails, np.arange(first, first + n), head, nibbles, singles, back)
 
+    blocks = naive.whole(heads, tails, head)
     np.testing.assert_array_equal(blocks, naive.weave(rows, first, nibbles, singles, before))
     np.testing.assert_array_equal(back, rows)
     everything = naive.unweave(before, nibbles, singles)
@@ -89,7 +90,7 @@ def test_golden_block():
     """One row of two code bytes, a gain and a norm, at row 17: byte 2 of a column, high nibble."""
     blocks = np.zeros((1, 32 * 5), np.uint8)
 
-    codes.weave(np.array([[0xBA, 0xDC, 0x11, 0x22, 0x33]], np.uint8), 17, 4, 1, blocks)
+    codes.weave(np.array([[0xBA, 0xDC, 0x11, 0x22, 0x33]], np.uint8), 17, 4, 4, 1, blocks, blocks[:, :0])
 
     expected = {2: 0xA0, 18: 0xB0, 34: 0xC0, 50: 0xD0, 64 + 17: 0x11, 96 + 34: 0x22, 96 + 35: 0x33}
     assert {int(at): int(blocks[0, at]) for at in np.flatnonzero(blocks)} == expected
@@ -100,7 +101,7 @@ def test_rows_in_any_order(rng):
     which = rng.permutation(96)[:50]
     back = np.empty((50, 6), np.uint8)
 
-    codes.unweave(blocks, which, 6, 1, back)
+    codes.unweave(blocks, blocks[:, :0], which, 6, 6, 1, back)
 
     np.testing.assert_array_equal(back, naive.unweave(blocks, 6, 1)[which])
 

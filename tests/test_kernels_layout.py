@@ -22,7 +22,7 @@ def test_gains_are_read_where_they_lie(rng, stages):
     blocks = rng.integers(0, 256, 1000, dtype=np.uint8)
     for bits in (4, 8):
         form = make_layout(6, gain_bits=bits, stages=stages)
-        block = blocks[AT : AT + form.block_bytes]
+        block = blocks[AT : AT + form.head_bytes]
         column = block[16 * 5 : 16 * 6]
         halves = {row: column[naive.ORDER.index(row % 16)] >> 4 * (row // 16) & 15 for row in ROWS}
         expected = halves if bits == 4 else dict(enumerate(block[16 * 6 + 32 * stages :][:32]))

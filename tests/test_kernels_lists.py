@@ -22,13 +22,25 @@ def test_the_scan_of_lists(metric, level):
     xq = queries() / np.linalg.norm(queries(), axis=1, keepdims=True)
     asked = probing.ready(model, xq, 5)
     ready, lists, products = asked.parts
-    where = where_of(model, model.codec.nibbles)
+    where = where_of(model)[:3]
     keys, found = np.empty((len(xq), k), np.float32), np.empty((len(xq), k), np.int64)
     base, bound, slack = ready.base.copy(), ready.affine[:, 1].copy(), ready.slack.copy()
-    what = run.blocks.reshape(-1), run.starts, *map(tuple, where), 1e-5, *asked, index.rows.reach, no_filter(), run.rows
+    what = *map(tuple, where), 1e-5, *asked, index.rows.reach, no_filter(), run.rows
 
     scan = module.make_scan_lists(getattr(vectors, level.upper()))
-    scan(*what, np.empty(0, np.int64), keys, found, np.empty(0, np.int64), k, -np.inf, 1, 1)
+    scan(
+        run.blocks.heads.reshape(-1),
+        run.starts,
+        *what,
+        np.empty(0, np.int64),
+        keys,
+        found,
+        np.empty(0, np.int64),
+        k,
+        -np.inf,
+        1,
+        1,
+    )
 
     np.testing.assert_array_equal(ready.base, base)
     np.testing.assert_array_equal(ready.affine[:, 1], bound)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import naive
+from bounding import make_layout
 from lplr_index.kernels import layout, portable
 
 
@@ -21,7 +22,8 @@ def test_sums_of_columns(rng, nibbles, most, digits):
     seconds = rng.integers(0, 64, (nibbles, 16))
     tables = [np.stack([np.zeros(16 * nibbles), each.reshape(-1)]).astype(np.uint8) for each in (table, seconds)]
 
-    sums = [portable._deficit(digits, block.reshape(-1), 0, row, segments, *tables, 1) for row in range(32)]
+    form, flat = make_layout(nibbles), block.reshape(-1)
+    sums = [portable._deficit(digits, flat, flat, 0, row, form, 0, segments, *tables, 1) for row in range(32)]
 
     values = naive.nibble(codes, np.arange(nibbles))
     if digits == 1:

@@ -20,11 +20,11 @@ def test_keys_are_those_of_the_twin(rng, metric, kind):
     model, asked = index.model, ask(index.model, queries(3)).queries
     form, levels, codes = scanning.layout(model), scanning.levels(model), naive.rows_of(index)
     rows = rng.permutation(100)[:40]
-    blocks = np.concatenate([piece.blocks.reshape(-1) for piece in index.rows])
+    heads, tails = (np.concatenate(each) for each in zip(*(piece.flat for piece in index.rows), strict=True))
     nothing, keys = np.empty(0), np.empty(40, np.float32)
 
     for q in range(3):
-        scoring.exact_keys(rows, blocks, form, levels, asked, q, nothing, keys)
+        scoring.exact_keys(rows, heads, tails, form, levels, asked, q, nothing, keys)
         np.testing.assert_array_equal(keys, naive.exact_key(codes, form, levels, asked, q)[rows])
 
 

@@ -1,4 +1,4 @@
-"""kernels/settling.py: rows are offered by exact keys or by estimates, and the threshold follows the worst kept."""
+"""kernels/settling.py: rows are offered by exact keys or what they promise; the threshold follows the worst kept."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Q, ROW0, K = 1, 0, 5
 def settled(index, own_ids, radius, settle):
     """Return what ``settle`` finds of all rows, for one of three queries, and what was scanned."""
     model = index.model
-    blocks = np.concatenate([piece.blocks.reshape(-1) for piece in index.rows])
+    heads, tails = (np.concatenate(each) for each in zip(*(piece.flat for piece in index.rows), strict=True))
     asked = ask(model, queries(3)).queries
     ids = np.arange(1000, 1000 + index.ntotal) if own_ids else np.empty(0, np.int64)
-    scanned = settling.Scanned(blocks, ROW0, ids, scanning.layout(model), scanning.levels(model), asked)
+    scanned = settling.Scanned(heads, tails, ROW0, ids, scanning.layout(model), scanning.levels(model), asked)
     kept = scanning.Best.room(3, K)
     topk.empty(*kept, K)
     if radius > -np.inf:
@@ -67,19 +67,45 @@ def test_all_above_a_radius_are_kept_in_order():
     assert scanned.queries.affine[Q, 2] == -np.inf  # who scans has set it by the radius
 
 
-def test_estimates_are_what_deficits_tell():
-    index, deficits = filled("cosine", n=90), np.arange(90, dtype=np.uint16)[::-1].copy()
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+def test_no_row_counts_for_more_than_it_promises(metric):
+    index, deficits = filled(metric, "tails-0-4", n=90), np.arange(0, 9000, 100, dtype=np.uint16)[::-1].copy()
 
     kept, scanned = settled(
         index, False, -np.inf,
-        lambda rows, *rest: settling.settle_by_estimates(rows, deficits, Q, *rest),
+        lambda rows, *rest: settling.settle_as_promised(rows, deficits, Q, *rest),
     )  # fmt: skip
 
-    a, c, _ = scanned.queries.affine[Q]
-    keys = (deficits.astype(np.float32) * a + c) * naive.gains(naive.rows_of(index), scanned.layout, np.float32)
-    expected, found = naive.best(keys, np.arange(90), K)
+    expected, found = naive.best(np.minimum(*promised(index, scanned, deficits)), np.arange(90), K)
     topk.rank(*kept, K)
     ranked_keys, ranked = kept.ranked(K)
     np.testing.assert_array_equal(ranked_keys[Q], expected)
     np.testing.assert_array_equal(ranked[Q], found)
-    assert scanned.queries.affine[Q, 2] == expected[-1]
+    assert scanned.queries.affine[Q, 2] == np.float32(least_bound(float(expected[-1]), scanned.queries, Q))
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+def test_above_a_radius_are_rows_that_promise_as_much(metric):
+    index, deficits = filled(metric, "tails-0-4", n=90), np.arange(0, 9000, 100, dtype=np.uint16)[::-1].copy()
+    exact, promises = promised(index, settled(index, False, 0.0, lambda *_: None)[1], deficits)
+    radius = float(np.median(np.minimum(exact, promises)))
+
+    kept, _ = settled(
+        index, False, radius,
+        lambda rows, *rest: settling.settle_as_promised(rows, deficits, Q, *rest),
+    )  # fmt: skip
+
+    inside = np.flatnonzero(np.minimum(exact, promises) > radius)
+    assert 0 < len(inside) < (exact > radius).sum()
+    np.testing.assert_array_equal(kept.found[Q, : kept.counts[Q]], inside)
+    np.testing.assert_array_equal(kept.keys[Q, : kept.counts[Q]], exact[inside])
+
+
+def promised(index, scanned, deficits):
+    """Return the exact keys of all rows, and what deficits say that they are at most, both (n,) float32."""
+    codes, (a, c, _) = naive.rows_of(index), scanned.queries.affine[Q]
+    bound = (deficits.astype(np.float32) * a + c) * naive.gains(codes, scanned.layout, np.float32)
+    norms = naive._norms(codes, scanned.layout, scanned.levels.norms)
+    bound = bound if norms is None else bound - norms
+    exact = naive.exact_key(codes, scanned.layout, scanned.levels, scanned.queries, Q)
+    return exact, (bound.astype(float) - scanned.queries.norm[Q]).astype(np.float32)

@@ -14,11 +14,11 @@ from llvmlite import binding, ir
 
 from lplr_index.kernels import bounds, vectors
 
-NUMBERS = ("nibbles", "segments", "stages", "stride", "plain", "gains_at", "ahead", "gain_bits",
+NUMBERS = ("first", "head", "tail_ahead", "segments", "stages", "stride", "plain", "gains_at", "ahead", "gain_bits",
            "norm_bits", "norm_at")  # fmt: skip
 POINTERS = {
     "codes": 8, "tables": 8, "seconds": 8, "stage_deficits": 8, "stage_least": 8, "stage_doublings": 64, "ends": 64,
-    "folds": 64, "doublings": 64, "limits": 8, "sums": 16, "masks": 32,
+    "tails": 8, "promises": 64, "folds": 64, "doublings": 64, "limits": 8, "sums": 16, "masks": 32,
 }  # fmt: skip
 FLOATS = ("gain_least", "gain_step")
 TARGETS = {  # by instruction set: a CPU that has it, the instruction that looks up bytes, and how sums that stop look

@@ -15,7 +15,7 @@ from lplr_index import kernels
 def test_every_code_of_a_norm_is_read_in_every_row(level, bits):
     form = make_layout(2, norm_bits=bits)
     everything = np.stack([np.roll(np.arange(1 << bits), -shift) for shift in range(0, 32, 5)]).reshape(-1, 32)
-    blocks = np.zeros((len(everything), form.block_bytes), np.uint8)
+    blocks = np.zeros((len(everything), form.head_bytes), np.uint8)
     blocks[:, form.norm_at :] = everything.astype(f"<u{bits // 8}").view(np.uint8)
     queries = make_queries(np.random.default_rng(0), form, 1)
     queries.deficits[:] = 0
@@ -45,7 +45,7 @@ def test_every_code_of_a_gain_is_read_in_every_row(monkeypatch, level, bits, nor
         rows = np.zeros((32, 2 + 1 + (bits == 8) + norm_bits // 8), np.uint8)
         numbers = (np.arange(32) + shift) % (1 << bits)
         rows[:, 3 if bits == 8 else 1] = numbers << (8 - bits)
-        block = naive.weave(rows, 0, 4, 1 + (bits == 8) + (norm_bits == 8), np.zeros((1, form.block_bytes), np.uint8))
+        block = naive.weave(rows, 0, 4, 1 + (bits == 8) + (norm_bits == 8), np.zeros((1, form.head_bytes), np.uint8))
         queries.affine[0] = -1.0, 2.0, gains[max(shift, 1)]
         queries.limits[0] = np.append(np.arange(16) >= max(shift, 1), np.zeros(16))
 
@@ -56,7 +56,7 @@ def test_every_code_of_a_gain_is_read_in_every_row(monkeypatch, level, bits, nor
 
 def test_a_nan_never_matters(monkeypatch, rng):
     form = make_layout(2, norm_bits=16)
-    blocks = np.zeros((1, form.block_bytes), np.uint8)
+    blocks = np.zeros((1, form.head_bytes), np.uint8)
     monkeypatch.setitem(NORMS, 16, np.full(1 << 16, np.nan, np.float32))
 
     for level in kernels.host_levels():

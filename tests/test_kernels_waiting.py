@@ -20,7 +20,7 @@ from lplr_index.scanning import levels, where_of
 def test_bounds_say_how_low_a_score_can_be(metric, recipe):
     index = in_lists(metric, 320, recipe=recipe)
     model, (run,) = index.model, index.rows.runs
-    layout, _, segments = where_of(model, model.codec.nibbles)
+    layout, _, segments, _ = where_of(model)
     asked, _, _ = probing.ready(model, queries(), 1).parts
     assert len(model.codec.parts.split) == 0
     codes = naive.rows_of(index)[run.rows]
@@ -29,7 +29,7 @@ def test_bounds_say_how_low_a_score_can_be(metric, recipe):
         keys = naive.exact_key(codes, layout, levels(model), asked, q)
         found = [
             naive.block_bounds(block, layout, model.norm.values, asked, q, model.codec.shifts, digits=2)
-            for block in run.blocks
+            for block in run.blocks.heads
         ]
         sums, bounds = (np.concatenate(each)[: len(codes)] for each in zip(*found, strict=True))
         high = bounds.astype(float) - asked.norm[q]

@@ -40,7 +40,7 @@ def test_rows_lie_list_by_list_and_keep_their_order(rng):
     assert [len(part) for part in np.split(run.rows, run.starts[1:-1])] == np.bincount(
         numbers, minlength=NLIST
     ).tolist()
-    assert run.blocks.shape == (16, 32 * FORM.code_size)
+    assert run.blocks.heads.shape == (16, 32 * FORM.code_size)
 
 
 def test_rows_are_sorted_in_without_moving_the_many(rng, monkeypatch):
@@ -78,7 +78,7 @@ def test_some_rows_are_kept(rng):
     np.testing.assert_array_equal(held.codes(int(mask.sum()), 5), given[:5])
     held.keep(np.zeros(len(held), bool))
     assert (len(held), lengths(held)) == (0, [])
-    assert held.whole().blocks.shape == (0, 32 * FORM.code_size)
+    assert held.whole().blocks.heads.shape == (0, 32 * FORM.code_size)
 
 
 def test_nothing_is_added_when_something_is_wrong(rng, monkeypatch):

@@ -20,7 +20,7 @@ from lplr_index.norms import Norm
 def test_bytes_of_a_row(metric, kind):
     """Nibbles, stages, a gain of a byte, the norm, each where the class says, and the norm that of the reconstruction.
 
-    A gain of four bits is the last nibble.
+    A gain of four bits is the last nibble of the head.
     """
     model, x = trained(metric, kind).model, as_rows(rows(100), 48, cosine=metric == "cosine")[0]
     x = np.concatenate([x, np.zeros_like(x[:1])])
@@ -29,20 +29,21 @@ def test_bytes_of_a_row(metric, kind):
 
     bits, norm, half, stages = model.gain.bits, metric == "l2", model.codec.nibbles // 2, model.codec.stages
     if kind in STAGED:
-        assert (stages, bits) == STAGED[kind]
+        assert (stages, bits, model.head) == STAGED[kind]
     assert ((bits > 0) == kind.startswith("auto")) or kind in STAGED
     bytes_of_norm = model.norm.bits // 8
     assert bytes_of_norm in ((1, 2) if norm else (0,))
     assert codes.shape == (101, model.code_size)
     assert model.code_size == half + stages + (bits == 8) + bytes_of_norm
-    assert model.form == (2 * half, stages + (bits == 8) + (bytes_of_norm == 1), bytes_of_norm == 2)
+    tail = 0 if model.head is None else 2 * half - model.head
+    assert model.form == (2 * half, stages + (bits == 8) + (bytes_of_norm == 1), bytes_of_norm == 2, tail)
     y = x - model.mu if model.R is None else (x - model.mu) @ naive_encoder(model)
     L = model.codec.decode(np.ascontiguousarray(codes[:, : half + stages]))
     nearest = model.codec.decode(model.codec.encode(np.ascontiguousarray(y, np.float32)))
     assert (nearest != L).mean() < 1e-2  # but for sums that round differently at the edge between two levels
     x_hat = model.mu + (L if model.R is None else L.astype(float) @ model.R)
     if bits:
-        gains = codes[:, half - 1] >> 4 if bits == 4 else codes[:, half + stages]
+        gains = codes[:, half - tail // 2 - 1] >> 4 if bits == 4 else codes[:, half + stages]
         np.testing.assert_array_equal(model.gain_codes(codes), gains)
         lengths = np.linalg.norm(x.astype(float), axis=1)
         wanted = model.gain.wanted(lengths / np.linalg.norm(x_hat, axis=1))
@@ -127,7 +128,9 @@ SPENT = ScalarCodec.build([np.arange(16, dtype=np.float32)] * 48, np.ones(48))  
         ({"R": None}, "expected 48 columns where R is the identity, got"),
         ({"encoder": np.zeros((3, 48), np.float32)}, "expected encoder finite and of shape"),
         ({"gain": Gain(8, step=np.nan)}, "expected finite gains >= 0 in 0, 4, 8 bits, got"),
-        ({"codec": SPENT}, "expected a last nibble that is free for gains of 4 bits, got a code"),
+        ({"codec": SPENT}, "expected nibble 47 free for gains of 4 bits, got a code"),
+        ({"head": 12}, "expected a head of eights below 8 nibbles, got 12"),
+        ({"head": 0}, "expected a head of eights below 8 nibbles, got 0"),
         ({"norm": Norm(16, np.inf)}, "expected finite norms >= 0 in 0, 8, 16 bits, got"),
     ],
 )

@@ -325,7 +325,7 @@ def test_every_byte_is_counted():
     assert residuals.code_size == residuals.sa_code_size() == 6 + 12
     assert residuals.bits == 3.0
     assert residuals.refine.store.code_size == 12
-    assert sum(blocks.nbytes for blocks in residuals.refine.store.whole()) == 12 * 32 * -(-N // 32)
+    assert sum(part.nbytes for blocks in residuals.refine.store.whole() for part in blocks) == 12 * 32 * -(-N // 32)
     assert originals.code_size == originals.base_index.code_size == 6
 
 

@@ -70,7 +70,7 @@ def test_no_row_beats_its_bound(metric, kind):
     passed = []
     for q in range(len(xq)):
         keys = naive.exact_key(codes, *layout, prepared_queries, q).astype(float) + prepared_queries.norm[q]
-        blocks = [block for part in index.rows.store.whole() for block in part]
+        blocks = naive.whole_blocks(index.rows.store)
         bounds = np.concatenate(
             [
                 naive.block_bounds(block, layout[0], layout[1].norms, prepared_queries, q, index.model.codec.shifts)[1]
@@ -447,7 +447,7 @@ def test_a_sample_that_is_better_than_the_rest_is_made_up_for(sampling, metric):
 
 def test_a_sample_is_of_every_so_many_blocks_of_all_pieces():
     index, _, xq = large("cosine")
-    asked, where = ask(index.model, door(index, xq)), scanning.where_of(index.model, index.model.codec.nibbles)
+    asked, where = ask(index.model, door(index, xq)), scanning.where_of(index.model)
     everyone, filtered = slice(0, len(xq)), scanning.no_filter()
     sought = scanning.Sought(index.rows, where, asked, everyone, filtered, index.rows.ids.stored)
     for stride, threads in ((1, 1), (7, 1), (7, 3), (100, 1), (10_000, 1)):
@@ -458,16 +458,16 @@ def test_a_sample_is_of_every_so_many_blocks_of_all_pieces():
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_a_sample_of_a_shortlist_and_of_filtered_rows(sampling, rng, metric):
-    index, xq = filled(metric, n=1000), queries()
+def test_a_sample_of_what_rows_promise_and_of_filtered_rows(sampling, rng, metric):
+    index, xq = filled(metric, "tails-0-4", n=1000), queries()
     mask = rng.random(1000) < 0.3
 
-    found = [index.search(xq, 10, shortlist=50), index.search(xq, 10, shortlist=50, filter=mask)]
+    found = [index.search(xq, 50, margin=1), index.search(xq, 50, margin=1, filter=mask)]
     sampled, scanning._MANY = list(sampling), 1 << 40
 
     assert set(sampled) == {15, 1}
-    assert_same(found[0], index.search(xq, 10, shortlist=50))
-    assert_same(found[1], index.search(xq, 10, shortlist=50, filter=mask))
+    assert_same(found[0], index.search(xq, 50, margin=1))
+    assert_same(found[1], index.search(xq, 50, margin=1, filter=mask))
 
 
 # Ties
@@ -645,58 +645,67 @@ def test_filters_and_ties(rng):
         assert (I[row, len(expected) :] == -1).all()
 
 
-# A shortlist
+# A margin
+
+TAILED = [(metric, kind) for metric, kind in EVERY_SCAN if kind.startswith("tails")]
 
 
-def twin_shortlist(index, xq, k, shortlist, allowed=None):
-    """Rank all allowed rows by what the heads of their codes tell, then the best of them exactly."""
-    n, codes, model = index.ntotal, naive.rows_of(index), index.model
-    allowed, ids = np.ones(n, bool) if allowed is None else allowed, index.rows.ids.all()
-    layout, everything = shape(index), prepared(index, xq)
-    if max(shortlist, k) >= n or model.head == model.codec.nibbles:
-        return twin_search(index, xq, k, allowed)
-    affine = everything.affine.copy()
-    affine[:, 1] += scanning._lifts(ask(model, door(index, xq)), model)
-    estimated = everything._replace(affine=affine)
-    blocks = [block for part in index.rows.store.whole() for block in part]
-    keys, found = np.full((len(xq), k), -np.inf, np.float32), np.full((len(xq), k), -1)
-    for q in range(len(xq)):
-        told = [
-            naive.block_bounds(block, layout[0], layout[1].norms, estimated, q, model.codec.shifts, model.head)[1]
-            for block in blocks
+def twin_promises(index, xq, margin):
+    """Return what the heads of all rows promise each query, (nq, ntotal) float32."""
+    model, asked, layout = index.model, prepared(index, xq), shape(index)
+    shifts, head = np.repeat(model.codec.shifts.astype(int), 8)[: model.codec.nibbles, None], model.head
+    tails = (asked.deficits.reshape(len(xq), -1, 16).astype(int) << shifts)[:, head:]
+    usual, spread = tails.mean(axis=2).sum(axis=1), np.sqrt(tails.var(axis=2).sum(axis=1))
+    asked = asked._replace(promises=np.clip(usual - margin * spread, 0, 65535).astype(int))
+    told = [
+        [
+            naive.block_bounds(block, layout[0], layout[1].norms, asked, q, model.codec.shifts, head)[1]
+            for block in naive.whole_blocks(index.rows.store)
         ]
-        chosen = naive.best(np.concatenate(told)[:n][allowed], np.flatnonzero(allowed), max(shortlist, k))[1]
-        some, which = naive.best(naive.exact_key(codes[chosen], *layout, everything, q), ids[chosen], k)
+        for q in range(len(xq))
+    ]
+    bounds = np.array([np.concatenate(each)[: index.ntotal] for each in told])
+    return (bounds.astype(float) - asked.norm[:, None]).astype(np.float32)
+
+
+def twin_margin(index, xq, k, margin, allowed=None):
+    """Rank all allowed rows by their keys, or by what they promise if that is less, then the best of them exactly."""
+    n, codes, layout, everything = index.ntotal, naive.rows_of(index), shape(index), prepared(index, xq)
+    allowed, ids = np.ones(n, bool) if allowed is None else allowed, index.rows.ids.all()
+    keys, found = np.full((len(xq), k), -np.inf, np.float32), np.full((len(xq), k), -1)
+    for q, promises in enumerate(twin_promises(index, xq, margin)):
+        exact = naive.exact_key(codes, *layout, everything, q)
+        chosen = naive.best(np.minimum(exact, promises)[allowed], np.flatnonzero(allowed), k)[1]
+        some, which = naive.best(exact[chosen], ids[chosen], k)
         keys[q, : len(some)], found[q, : len(some)] = some, which
     D = keys if index.metric != "l2" else -keys
     return np.where(found < 0, worst_distance(index.metric_type), D), found
 
 
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize(("metric", "kind"), EVERY_SCAN)
-def test_a_shortlist_is_ranked_exactly(monkeypatch, level, metric, kind):
+@pytest.mark.parametrize(("metric", "kind"), TAILED)
+def test_rows_count_for_what_their_heads_promise(monkeypatch, level, metric, kind):
     monkeypatch.setenv("LPLR_INDEX_SIMD", level)
     index, xq = filled(metric, kind, n=1000, ids=np.arange(1000)[::-1]), queries()
     mask = np.random.default_rng(0).random(1000) < 0.5
 
-    for k, shortlist in ((10, 1), (10, 25), (10, 100), (40, 60), (10, 999), (10, 1000)):
-        assert_same(index.search(xq, k, shortlist=shortlist), twin_shortlist(index, xq, k, shortlist))
-        assert_same(
-            index.search(xq, k, shortlist=shortlist, filter=mask), twin_shortlist(index, xq, k, shortlist, mask)
-        )
+    for k, margin in ((10, 0), (10, 1), (10, 2.5), (40, 1), (999, 1), (1000, 0)):
+        assert_same(index.search(xq, k, margin=margin), twin_margin(index, xq, k, margin))
+        assert_same(index.search(xq, k, margin=margin, filter=mask), twin_margin(index, xq, k, margin, mask))
+    assert not np.array_equal(index.search(xq, 10, margin=0)[1], index.search(xq, 10)[1])
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_a_shortlist_does_not_depend_on_threads_and_batches(metric):
+def test_a_margin_does_not_depend_on_threads_and_batches(metric):
     index, xq = wide(metric)
     assert index.model.head < index.model.codec.nibbles
 
-    for shortlist in (30, 300):
-        expected = twin_shortlist(index, xq, 10, shortlist)
+    for k, margin in ((10, 0), (100, 2)):
+        expected = index.search(xq, k, margin=margin, threads=1)
 
         for threads in (1, 2, 3):
-            assert_same(index.search(xq, 10, shortlist=shortlist, threads=threads), expected)
-            one_by_one = [index.search(each[None], 10, shortlist=shortlist, threads=threads) for each in xq]
+            assert_same(index.search(xq, k, margin=margin, threads=threads), expected)
+            one_by_one = [index.search(each[None], k, margin=margin, threads=threads) for each in xq]
             assert_same([np.concatenate(part) for part in zip(*one_by_one, strict=True)], expected)
 
 
@@ -711,21 +720,32 @@ def wide(metric):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_a_long_shortlist_finds_what_a_whole_search_finds(metric):
+def test_a_wide_margin_finds_what_a_whole_search_finds(metric):
     index, xq = wide(metric)
-    _, I = index.search(xq, 10)
+    whole = index.search(xq, 10)
 
-    found = [np.mean([np.isin(*pair).mean() for pair in zip(I, index.search(xq, 10, shortlist=n)[1], strict=True)])
-             for n in (10, 100, 1000)]  # fmt: skip
+    found = [np.mean([np.isin(*pair).mean() for pair in zip(whole[1], index.search(xq, 10, margin=m)[1], strict=True)])
+             for m in (0, 2, 5)]  # fmt: skip
 
     assert found[0] <= found[1] <= found[2]
-    assert found[2] > 0.9
+    assert found[2] > 0.99
+    assert_same(index.search(xq, 10, margin=1e6), whole)
 
 
-@pytest.mark.parametrize("shortlist", [0, -1, 1.5, "10", True])
-def test_a_shortlist_is_a_number_of_rows(shortlist):
-    with pytest.raises(InputError, match="expected shortlist"):
-        filled().search(queries(1), 3, shortlist=shortlist)
+def test_rows_that_lie_whole_are_ranked_whole():
+    index, xq = filled("cosine", "staged-1-4", n=300), queries()
+
+    assert_same(index.search(xq, 10, margin=0), index.search(xq, 10))
+
+
+@pytest.mark.parametrize(
+    ("margin", "complaint"),
+    [(-1, "at least 0, got -1"), (np.nan, "finite, got nan"), ("wide", "a number, got 'wide'")],
+)
+def test_a_margin_is_a_number(margin, complaint):
+    for search in (filled().search, filled().range_search):
+        with pytest.raises(InputError, match=f"expected margin to be {complaint}"):
+            search(queries(1), 3, margin=margin)
 
 
 # Range search
@@ -757,6 +777,25 @@ def test_range_search(monkeypatch, level, metric, kind):
         assert (lims.dtype, D.dtype, I.dtype) == (np.int64, np.float32, np.int64)
         distances = np.concatenate([np.full(n, row) for n, row in zip(np.diff(lims), range(5), strict=True)])
         np.testing.assert_allclose(D, exact[distances.astype(int), 299 - I], atol=1e-5 * np.abs(exact).max())
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(("metric", "kind"), TAILED)
+def test_range_search_by_what_heads_promise(monkeypatch, level, metric, kind):
+    monkeypatch.setenv("LPLR_INDEX_SIMD", level)
+    index, xq = filled(metric, kind, n=300), queries(5)
+    sign = -1 if metric == "l2" else 1
+    radius = float(np.quantile(scores(index, xq), 0.1 if metric == "l2" else 0.9))
+
+    lims, D, I = index.range_search(xq, radius, threads=2, margin=0.5)
+
+    whole = index.range_search(xq, radius)
+    assert lims[-1] < whole[0][-1]
+    promises = twin_promises(index, xq, 0.5) > sign * radius
+    for q in range(5):
+        mine, every = slice(lims[q], lims[q + 1]), slice(whole[0][q], whole[0][q + 1])
+        kept = promises[q, whole[2][every]]
+        assert_same((D[mine], I[mine]), (whole[1][every][kept], whole[2][every][kept]))
 
 
 @pytest.mark.parametrize("metric", METRICS)

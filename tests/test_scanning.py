@@ -11,16 +11,19 @@ from indexes import EVERY_SCAN, trained
 from lplr_index import kernels, scanning
 
 
-@given(st.lists(st.tuples(st.integers(1, kernels.layout.PHASE // 2), st.integers(0, 6)), min_size=1, max_size=12))
-def test_sums_are_moved_on_before_they_can_pass_what_holds_them(runs):
+@given(
+    st.lists(st.tuples(st.integers(1, kernels.layout.PHASE // 2), st.integers(0, 6)), min_size=1, max_size=12),
+    st.sampled_from([0, 8, 64]),
+)
+def test_sums_are_moved_on_before_they_can_pass_what_holds_them(runs, first):
     """Sums of the largest deficits there are, followed by hand; and a segment more would have been too much."""
     pairs, doublings = np.array(runs).T
-    ends = 2 * np.cumsum(pairs)
+    ends = first + 2 * np.cumsum(pairs)
     most, held = kernels.layout.WORDS_MOST, 0
 
-    folds = scanning.folds(ends, doublings)
+    folds = scanning.folds(first, ends, doublings)
 
-    sizes = np.diff(ends, prepend=0)
+    sizes = np.diff(ends, prepend=first)
     for s, (columns, moved, after) in enumerate(zip(sizes, folds, doublings, strict=True)):
         held += 255 * (columns // 8 + (columns % 8 + 2) // 4)  # 2 columns one part, 4 one, 6 two
         assert held <= most
@@ -33,13 +36,20 @@ def test_sums_are_moved_on_before_they_can_pass_what_holds_them(runs):
 def test_segments_are_the_columns_in_runs_of_equal_steps(metric, kind):
     model = trained(metric, kind).model
     shifts = model.codec.shifts.astype(int)
+    head, nibbles = model.form.head, model.codec.nibbles
 
-    ends, folds, doublings = scanning.segments(model, model.codec.nibbles)
+    for first, last in {(0, nibbles), (0, head), (head, nibbles)}:
+        ends, folds, doublings = scanning.segments(model, first, last)
 
-    assert (ends[-1], folds[-1]) == (model.codec.nibbles, 1)
-    assert (np.diff(ends, prepend=0) > 0).all()
-    for first, last, below in zip(np.append(0, ends[:-1]), ends, doublings[::-1].cumsum()[::-1], strict=True):
-        assert (shifts[first // 8 : -(-last // 8)] == below).all()
+        if first == last:
+            assert len(ends) == len(folds) == len(doublings) == 0
+            continue
+        assert (ends[-1], folds[-1]) == (last, 1)
+        assert (np.diff(ends, prepend=first) > 0).all()
+        assert head in (first, *ends) or last < head
+        starts = np.append(first, ends[:-1])
+        for start, stop, below in zip(starts, ends, doublings[::-1].cumsum()[::-1], strict=True):
+            assert (shifts[start // 8 : -(-stop // 8)] == below).all()
 
 
 @pytest.mark.parametrize("n", [1, 31, 32, 33, 100])
@@ -58,5 +68,4 @@ def test_a_filter_has_a_bit_for_each_row(rng, n):
 def test_memory_is_asked_for_in_whole_blocks_ahead(block_bytes):
     ahead = scanning.blocks_ahead(block_bytes, 1 << 14)
 
-    assert ahead % block_bytes == 0
-    assert ahead - block_bytes <= 1 << 14 < ahead
+    assert (ahead - 1) * block_bytes <= 1 << 14 < ahead * block_bytes

@@ -41,7 +41,7 @@ def measured(speed):
     names = ("lplr 48", "lplr 48, short", "faiss PQ fast scan 48", "turbovec 4 bits")
     libraries = ("lplr", "lplr", "faiss PQ fast scan", "turbovec")
     sizes, recalls, ms = (48, 48, 48, 192), (0.85, 0.82, 0.75, 0.94), (4.0, 2.0, 3.0, 12.0)
-    options = ({}, {"shortlist": 9}, {}, {})
+    options = ({}, {"margin": 9}, {}, {})
     systems = [speed.System(*each) for each in zip(names, libraries, sizes, options, strict=True)]
     facts = {
         one.index: {"bytes_per_row": one.nbytes + 0.03, "train_s": 2.0 * i, "add_s": 4.0 * i, "threads": 1}
@@ -70,7 +70,7 @@ def test_rates_and_ratios(speed, measured):
     ]
 
 
-def test_at_equal_recall_the_smallest_counts_and_no_shortlist(speed, measured):
+def test_at_equal_recall_the_smallest_counts_and_no_margin_that_misses_rows(speed, measured):
     assert cells(speed.equal_recall(measured)) == [
         ["0.80", "lplr", "48", "250 (1.00)", "250 (1.00)"],
         ["0.80", "faiss PQ fast scan", "not reached", "-", "-"],
@@ -80,6 +80,16 @@ def test_at_equal_recall_the_smallest_counts_and_no_shortlist(speed, measured):
         ["0.90", "turbovec", "192", "83", "83"],
         *(["0.95", name, "not reached", "-", "-"] for name in ("lplr", "faiss PQ fast scan", "turbovec")),
     ]
+
+
+def test_at_equal_recall_a_margin_counts_that_misses_few_rows(speed, measured):
+    whole = measured.recalls["lplr 48"]
+    recalls = measured.recalls | {"lplr 48, short": speed.Recall(0.82, whole.rows - 0.005)}
+
+    first, *_, third = cells(speed.equal_recall(measured._replace(recalls=recalls)))[:3]
+
+    assert first == ["0.80", "lplr", "48", "500 (1.00)", "500 (1.00)"]
+    assert third == ["0.80", "turbovec", "192", "83 (6.00)", "83 (6.00)"]
 
 
 def test_building_is_told_once_for_systems_that_share_an_index(speed, measured):
@@ -109,7 +119,7 @@ def test_the_smallest_index_that_reaches_a_recall(systems, tmp_path, rng):
 
     assert len(found) == 2
     for one, target in zip(found, (0.8, 0.9), strict=False):
-        smaller = systems.of_size("lplr", one.nbytes - 4, 32)
+        smaller = systems.of_size("lplr", one.nbytes - 2, 32)
         reached = [systems.recall_of_posts(tmp_path, each, posts, 1) for each in (smaller, one)]
         assert reached[0] < target <= reached[1]
 

@@ -6,19 +6,21 @@ import numpy as np
 import pytest
 
 from indexes import filled
-from lplr_index.store.arrangement import Arranged, Pieces, Woven, blocks_shape, grown, numbered
+from lplr_index.store.arrangement import Arranged, Pieces, Woven, grown, numbered
 from lplr_index.store.keys import Numbers
 
 
 @pytest.mark.parametrize("pieces", [1, 3, 100])
-def test_codes_in_pieces_are_woven_as_codes_in_one(pieces, monkeypatch):
+@pytest.mark.parametrize("kind", ["staged-1-8", "tails-1-8"])
+def test_codes_in_pieces_are_woven_as_codes_in_one(pieces, kind, monkeypatch):
     monkeypatch.setattr(Woven, "_ROWS", 50)
-    held = filled(n=170).rows
+    held = filled(kind=kind, n=170).rows
     codes = np.array_split(held.codes(0, 170), pieces)
     for _ in range(2):  # as a file needs it
-        blocks = np.concatenate(list(Woven(codes, held.store.form)))
-        np.testing.assert_array_equal(blocks, np.concatenate(list(held.store.whole())))
-        assert blocks.shape == blocks_shape(170, held.store.form)
+        for name, shape in held.store.form.shapes(170).items():
+            blocks = np.concatenate(list(Woven(codes, held.store.form, name)))
+            np.testing.assert_array_equal(blocks, np.concatenate([each.section(name) for each in held.store.whole()]))
+            assert blocks.shape == shape
 
 
 def test_what_was_found_as_numbers():

@@ -137,7 +137,7 @@ def test_opening_costs_nothing_for_a_row(tmp_path):
         tracemalloc.stop()
         held = segment.rows
         assert len(held.ids) == 0
-        for array in (held.run.blocks, held.run.rows, held.lists):
+        for array in (held.run.blocks.heads, held.run.rows, held.lists):
             assert not array.flags.owndata
             assert not array.flags.writeable
     assert cost[20_000] < cost[2000] + 4000

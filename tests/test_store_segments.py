@@ -84,7 +84,7 @@ def test_another_file_under_the_name_is_seen(tmp_path):
             map_file(tmp_path, other)
     with pytest.raises(HeaderError, match="expected codes of the training None, got"):
         again(tmp_path, stamp, kind="vectors")
-    with pytest.raises(HeaderError, match="expected rows in blocks, ends, hashes, order, text"):
+    with pytest.raises(HeaderError, match="expected rows in blocks, ends, hashes, order, tails, text"):
         again(tmp_path, stamp, strings=True)
 
 

@@ -100,7 +100,7 @@ def test_damage_is_not_merged_away(tmp_path):
     flip(damaged, -70)
     with open_store(path) as held:
         before = held.search(rows(3), 20)
-        with pytest.raises(ChecksumError, match=f"{damaged}: expected section blocks to match its checksum"):
+        with pytest.raises(ChecksumError, match=f"{damaged}: expected section tails to match its checksum"):
             held.compact()
         for one, other in zip(held.search(rows(3), 20), before, strict=True):
             np.testing.assert_array_equal(one, other)

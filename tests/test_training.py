@@ -10,7 +10,7 @@ from indexes import KINDS, rows, trained, training_rows
 from lplr_index import IndexLPLR, factorize
 from lplr_index.errors import InputError
 from lplr_index.metric import METRICS
-from lplr_index.training import TRAIN_ROWS, sample_rows, train_auto
+from lplr_index.training import TRAIN_ROWS, sample_rows, train_auto, with_head
 
 
 def error(x, index):
@@ -122,6 +122,28 @@ def test_the_published_methods_take_what_factorize_gives(kind):
 
 def all_codes(factors):
     return np.tile(np.arange(1 << factors.quantizer_L.nbits, dtype=np.uint8)[:, None], (1, factors.rank))
+
+
+@pytest.mark.parametrize("has_tails", [True, False])
+def test_heads_hold_what_scores_vary_by(rng, has_tails):
+    """Scores by heads alone, and what tails add on average, are nearly those of whole rows; or rows lie whole."""
+    x = low_rank_vectors(3000, 64) if has_tails else rng.standard_normal((3000, 64)).astype(np.float32)
+    settings = IndexLPLR(64, bits=2.0, metric="ip").settings
+    whole = train_auto(x, settings.code_size, l2=False, seed=0)
+
+    model = with_head(whole, x)
+
+    assert (model.head is not None) == has_tails
+    assert (model.code_size, whole.head) == (whole.code_size, None)
+    np.testing.assert_array_equal(model.decode(model.encode(x)), whole.decode(whole.encode(x)))
+    if has_tails:
+        assert model.head % 8 == 0
+        codes, asked = model.codec.encode(x[:500]), x[-50:]
+        tables = model.codec.query_tables(np.ascontiguousarray(model.project(asked))).exact
+        parts = [(codes[:, c // 2] >> (4 * (c % 2))) & 15 for c in range(model.head, model.codec.nibbles)]
+        tails = np.sum([tables[:, model.head + i, part] for i, part in enumerate(parts)], axis=0)
+        scores = model.project(asked) @ model.codec.decode(codes).T
+        assert tails.var(axis=1).mean() < 0.04 * scores.var(axis=1).mean()  # nibbles go together a little
 
 
 def test_at_most_so_many_rows_are_used():

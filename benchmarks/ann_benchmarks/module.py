@@ -16,7 +16,7 @@ METRICS = {"angular": "cosine", "euclidean": "l2", "ip": "ip"}
 
 
 class LPLR(BaseANN):
-    """Packed rows, scanned: all of them, or a shortlist by the first part of their codes.
+    """Packed rows, scanned: all of every row, or the rest of those alone whose heads promise enough.
 
     Parameters
     ----------
@@ -45,9 +45,9 @@ class LPLR(BaseANN):
         """The index to fill with rows X (n, d)."""
         return index
 
-    def set_query_arguments(self, shortlist: int) -> None:
-        """Rank at most so many rows exactly; all for 0."""
-        self.options = {"shortlist": shortlist or None}
+    def set_query_arguments(self, margin: float) -> None:
+        """Look at all of those rows alone that promise enough with this margin; of every row for 0."""
+        self.options = {"margin": margin or None}
 
     def query(self, q: np.ndarray, n: int) -> np.ndarray:
         """Row numbers of the n rows nearest to q (d,), on one thread."""

@@ -50,10 +50,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--k-factor", type=float, help="candidates per neighbour, for an index with a second stage")
     parser.add_argument("--nprobe", type=int, metavar="N", help="lists to look at, for an index in lists")
     parser.add_argument(
-        "--shortlist",
-        type=int,
-        metavar="N",
-        help="rank only the N rows exactly that look best by the head of their codes",
+        "--margin",
+        type=float,
+        metavar="X",
+        help="look at the whole codes of those rows alone whose heads promise enough; 5 misses hardly a neighbour",
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="write all results here")
     add_key(parser)
@@ -104,7 +104,7 @@ def _opened(
         index = open_store(options.index, read_only=True) if is_store(options.index) else read_index(options.index)
         yield index, {"threads": threads, **_adjust(index, options)}
         return
-    for name in ("k_factor", "shortlist"):
+    for name in ("k_factor", "margin"):
         if getattr(options, name) is not None:
             raise InputError(f"expected --{name.replace('_', '-')} or --ray, got both")
     progress("joining the cluster", 0, 0)
@@ -122,12 +122,12 @@ def _adjust(index: AnyIndex | Store, options: argparse.Namespace) -> dict[str, A
             raise InputError(f"expected --k-factor only for an index with a second stage, which {options.index} lacks")
         index.k_factor = options.k_factor
     _look_at(index.base_index if isinstance(index, IndexRefineLPLR) else index, options)
-    if options.shortlist is None:
+    if options.margin is None:
         return {}
     if not isinstance(index, IndexLPLR):
         has = "a second stage" if isinstance(index, IndexRefineLPLR) else "segments"
-        raise InputError(f"expected --shortlist only for an index without {has}, which {options.index} has")
-    return {"shortlist": as_integer(options.shortlist, "shortlist", least=1)}
+        raise InputError(f"expected --margin only for an index without {has}, which {options.index} has")
+    return {"margin": options.margin}
 
 
 def _look_at(index: IndexLPLR | Store | ClusterStore, options: argparse.Namespace) -> None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -84,9 +84,11 @@ class Codec(Protocol):
     def stages(self) -> int:
         """Bytes of a row's code that select one of 256 centroids each."""
 
-    @property
-    def spare(self) -> bool:
-        """Whether the last nibble is free for a gain: encoded as zero, worth nothing whatever it is."""
+    def uses(self, nibble: int) -> bool:
+        """Whether a nibble is part of the code; another is encoded as zero, and worth nothing whatever it is."""
+
+    def freed(self, nibble: int) -> Self:
+        """The same code, in which this nibble is free instead of the last."""
 
     @property
     def shifts(self) -> npt.NDArray[np.uint8]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -104,10 +104,15 @@ class ScalarCodec:
         """Nibbles that codes lie in; those after them are free."""
         return int(self.fields[:, 1].max()) + 1
 
-    @property
-    def spare(self) -> bool:
-        """Whether the last nibble is free."""
-        return self.used < self.nibbles
+    def uses(self, nibble: int) -> bool:
+        """Whether a nibble is part of the code."""
+        return bool((self.fields[:, 1] == nibble).any())
+
+    def freed(self, nibble: int) -> ScalarCodec:
+        """The same code, in which this nibble is free instead of the last."""
+        fields = self.fields.copy()
+        fields[:, 1] += fields[:, 1] >= nibble
+        return replace(self, fields=fields)
 
     @property
     def arrays(self) -> dict[str, npt.NDArray[Any]]:

@@ -10,7 +10,7 @@ additive windows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -236,10 +236,13 @@ class TrellisCodec:
         bits[self._first : self._first + len(self.book)] = np.repeat(shared, self.sizes[some])
         return bits
 
-    @property
-    def spare(self) -> bool:
-        """Whether the last nibble is free."""
-        return len(self.places) < self.nibbles
+    def uses(self, nibble: int) -> bool:
+        """Whether a nibble is part of the code."""
+        return bool((self.places == nibble).any())
+
+    def freed(self, nibble: int) -> TrellisCodec:
+        """The same code, in which this nibble is free instead of the last."""
+        return replace(self, places=self.places + (self.places >= nibble))
 
     @property
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
@@ -355,7 +358,7 @@ class TrellisCodec:
             and (self.unit > 0).all()
             and len(np.unique(self.places)) == len(self.places)
             and (self.places >= 0).all()
-            and (self.places < max(len(self.places), 1)).all()
+            and (self.places < self.nibbles).all()
         )
 
     @property

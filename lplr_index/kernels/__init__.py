@@ -107,7 +107,7 @@ def scan_kernel() -> Any:
 
 @_once
 def finish_kernel() -> Any:
-    """What ranks a shortlist (``scan.make_finish``)."""
+    """What ranks rows that are known (``scan.make_finish``)."""
     from lplr_index.kernels import scan
 
     return scan.make_finish()

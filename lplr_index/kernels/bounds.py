@@ -23,7 +23,7 @@ from numba.extending import intrinsic, overload
 
 from lplr_index.kernels import vectors
 from lplr_index.kernels.layout import BLOCK, GROUP, LEASTS, SECONDS, Layout, Levels, Queries, Segments
-from lplr_index.kernels.portable import portable_bounds
+from lplr_index.kernels.portable import portable_bounds, portable_rest
 from lplr_index.kernels.stages import Stages
 from lplr_index.kernels.thresholds import Thresholds
 
@@ -38,6 +38,7 @@ class _Bounds:
 
     def __init__(self, builder: Any, simd: int, queries: int, digits: int, pointers: dict[str, Any]) -> None:
         self.b, self.queries, self.digits, self.at = builder, queries, digits, pointers
+        self.codes, self.ahead = pointers["codes"], pointers.get("ahead")  # of what is summed
         self.emit = vectors.Vectors(builder, simd)
         strides = [builder.mul(pointers["stride"], self.int64(q)) for q in range(queries)]
         self.tables = [(pointers["tables"], stride) for stride in strides]
@@ -64,14 +65,14 @@ class _Bounds:
         """Look up ``count`` columns in every table, add them as bytes, and widen once."""
         b = self.b
         sums: list[Any] = [None] * len(self.tables)
-        for line in range(0, 16 * count, 64):
-            ahead = b.add(self.at["ahead"], b.mul(b.add(column, self.int64(line // 16)), self.int64(16)))
-            self.emit.prefetch(self.at["codes"], ahead)
+        for line in range(0, 16 * count, 64) if self.ahead is not None else ():
+            ahead = b.add(self.ahead, b.mul(b.add(column, self.int64(line // 16)), self.int64(16)))
+            self.emit.prefetch(self.codes, ahead)
         done = 0
         while done < count:
             kind = vectors.numbers(8, min(self.emit.step, 16 * (count - done)))
             offset = b.mul(b.add(column, self.int64(done)), self.int64(16))
-            halves = self.emit.split_nibbles(self.emit.load(self.at["codes"], offset, kind))
+            halves = self.emit.split_nibbles(self.emit.load(self.codes, offset, kind))
             for t, (pointer, start) in enumerate(self.tables):
                 table = self.emit.load(pointer, b.add(offset, start), kind)
                 found = [self.emit.look_up(table, half) for half in halves]
@@ -110,11 +111,15 @@ class _Bounds:
         As long as nothing was folded, there is nothing but the columns' own sums to double.
         """
         b = self.b
-        first, folded = (cgutils.alloca_once_value(b, self.int64(0)) for _ in range(2))
+        first, folded = (cgutils.alloca_once_value(b, each) for each in (self.at["first"], self.int64(0)))
         for store in itertools.chain(*self.words, *self.total):
             b.store(self.emit.const(_WORDS, 0), store)
         with cgutils.for_range(b, self.at["segments"]) as loop:
             last, folds, doublings = (b.load(b.gep(self.at[name], [loop.index])) for name in Segments._fields)
+            if "tails" in self.at:  # segments lie in one of both
+                is_near = b.icmp_signed("<", b.load(first), self.at["head"])
+                self.codes = b.select(is_near, self.at["codes"], self.at["tails"])
+                self.ahead = b.select(is_near, self.at["ahead"], self.at["tail_ahead"])
             self.columns(b.load(first), last)
             b.store(last, first)
             with b.if_then(b.icmp_signed("!=", folds, self.int64(0))):
@@ -140,10 +145,10 @@ class _Bounds:
     def compare(self) -> Any:
         """Store each query's sums and the bit mask of rows that may reach the threshold; return what is in any mask."""
         b, stages, thresholds = self.b, Stages(self.emit, self.at), Thresholds(self.emit, self.at)
-        columns = [[b.load(store) for store in stores] for stores in self.total[: self.queries]]
-        for q, halves in enumerate(columns):
-            for half, value in enumerate(halves):
-                self.emit.store(value, self.at["sums"], self.int64(BLOCK * q + 16 * half))
+        columns = []
+        for q in range(self.queries):
+            promise = b.trunc(b.load(b.gep(self.at["promises"], [self.int64(q)])), ir.IntType(16))
+            columns.append(self.sums(q, self.emit.splat(promise, _WORDS)))
         least = zip(columns, stages.least(self.queries), strict=True)
         some = thresholds.masks(self.int64(0), [list(map(self.emit.add, *both)) for both in least])
         every, none = cgutils.alloca_once_value(b, some), ir.Constant(some.type, 0)
@@ -157,6 +162,13 @@ class _Bounds:
                     b.store(b.or_(b.load(every), mask), every)
         return b.load(every)
 
+    def sums(self, q: int, more: Any) -> list[Any]:
+        """Store the sums of the ``q``-th query, of columns and ``more``, and return them, in two halves."""
+        halves = [self.emit.add(self.b.load(store), more) for store in self.total[q]]
+        for half, value in enumerate(halves):
+            self.emit.store(value, self.at["sums"], self.int64(BLOCK * q + 16 * half))
+        return halves
+
     def add_stages(self, q: Any, stages: Stages, thresholds: Thresholds) -> Any:
         """Add to the stored sums of query ``q`` what stages really add; return its mask, which is stored too."""
         places = [self.b.add(self.b.mul(q, self.int64(BLOCK)), self.int64(at)) for at in (0, 16)]
@@ -169,13 +181,13 @@ class _Bounds:
 
 @intrinsic(prefer_literal=True)
 def _vector_bounds(
-    typingctx: Any, simd: Any, tile: Any, digits: Any, blocks: Any, at: Any, layout: Any, levels: Any, segments: Any,
-    queries: Any, q: Any, sums: Any, masks: Any,
+    typingctx: Any, simd: Any, tile: Any, digits: Any, heads: Any, tails: Any, block: Any, layout: Any, levels: Any,
+    segments: Any, queries: Any, q: Any, sums: Any, masks: Any,
 ) -> Any:  # fmt: skip
     """``block_bounds`` with the byte shuffles of an instruction set."""
     number, real = types.intp, ir.FloatType()
     arguments = (
-        simd, tile, digits, blocks, number, layout, levels, segments, queries, number, sums, masks
+        simd, tile, digits, heads, tails, number, layout, levels, segments, queries, number, sums, masks
     )  # fmt: skip
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -198,38 +210,45 @@ def _vector_bounds(
             return builder.icmp_signed("!=", value, ir.Constant(value.type, other))
 
         nibbles, stages, gain_bits, gain_at, norm_bits = (
-            field(5, name)[1] for name in ("nibbles", "stages", "gain_bits", "gain_at", "norm_bits")
+            field(6, name)[1] for name in ("nibbles", "stages", "gain_bits", "gain_at", "norm_bits")
         )
-        query, zero = args[9], ir.Constant(args[4].type, 0)
+        query, zero = args[10], ir.Constant(args[5].type, 0)
         plain = builder.not_(builder.or_(builder.icmp_signed("==", gain_bits, ir.Constant(gain_bits.type, 8)),
                                          is_not(norm_bits, 0)))  # fmt: skip
         stride = times(nibbles, 16)
-        codes, ends = start(blocks, args[3], args[4]), field(7, "ends")
+        head, ends = field(6, "head")[1], field(8, "ends")
+        strides = [builder.mul(args[5], field(6, name)[1]) for name in ("head_bytes", "tail_bytes")]
+        strides[1] = builder.sub(strides[1], times(head, 16))  # so that columns count on
+        aheads = [builder.mul(field(6, "ahead")[1], field(6, name)[1]) for name in ("head_bytes", "tail_bytes")]
         pointers = {
-            "codes": codes,
-            "nibbles": nibbles,
+            "codes": start(heads, args[3], strides[0]),
+            "tails": start(tails, args[4], strides[1]),
+            "first": zero,
+            "head": head,
             "segments": builder.extract_value(context.make_array(ends[0])(context, builder, ends[1]).shape, 0),
-            **{name: part(7, name, zero) for name in Segments._fields},
+            **{name: part(8, name, zero) for name in Segments._fields},
             "stages": stages,
             "stride": stride,
-            "tables": part(8, "deficits", builder.mul(query, stride)),
-            "seconds": part(8, "seconds", builder.mul(query, stride)),
-            "stage_deficits": part(8, "stage_deficits", builder.mul(query, times(stages, 256))),
-            "stage_least": part(8, "stage_least", builder.mul(query, times(stages, LEASTS))),
-            "stage_doublings": part(8, "stage_doublings", query),
-            "limits": part(8, "limits", times(query, 32)),
-            "affine": part(8, "affine", times(query, 3)),
+            "tables": part(9, "deficits", builder.mul(query, stride)),
+            "seconds": part(9, "seconds", builder.mul(query, stride)),
+            "stage_deficits": part(9, "stage_deficits", builder.mul(query, times(stages, 256))),
+            "stage_least": part(9, "stage_least", builder.mul(query, times(stages, LEASTS))),
+            "stage_doublings": part(9, "stage_doublings", query),
+            "promises": part(9, "promises", query),
+            "limits": part(9, "limits", times(query, 32)),
+            "affine": part(9, "affine", times(query, 3)),
             "plain": builder.zext(plain, ir.IntType(64)),
-            "ahead": field(5, "ahead")[1],
+            "ahead": aheads[0],
+            "tail_ahead": aheads[1],
             "gains_at": builder.select(is_not(gain_bits, 0), gain_at, zero),
             "gain_bits": gain_bits,
             "norm_bits": norm_bits,
-            "norm_at": field(5, "norm_at")[1],
-            "norms": part(6, "norms", zero),
-            "gain_least": builder.fptrunc(field(5, "gain_least")[1], real),
-            "gain_step": builder.fptrunc(field(5, "gain_step")[1], real),
-            "sums": start(sums, args[10], zero),
-            "masks": start(masks, args[11], zero),
+            "norm_at": field(6, "norm_at")[1],
+            "norms": part(7, "norms", zero),
+            "gain_least": builder.fptrunc(field(6, "gain_least")[1], real),
+            "gain_step": builder.fptrunc(field(6, "gain_step")[1], real),
+            "sums": start(sums, args[11], zero),
+            "masks": start(masks, args[12], zero),
         }
         body = _Bounds(builder, simd.literal_value, tile.literal_value, digits.literal_value, pointers)
         body.emit.align_stack()
@@ -240,10 +259,12 @@ def _vector_bounds(
 
 
 def block_bounds(
-    simd: int, tile: int, digits: int, blocks: Any, at: int, layout: Layout, levels: Levels, segments: Segments,
-    queries: Queries, q: int, sums: Any, masks: Any,
+    simd: int, tile: int, digits: int, heads: Any, tails: Any, block: int, layout: Layout, levels: Levels,
+    segments: Segments, queries: Queries, q: int, sums: Any, masks: Any,
 ) -> Any:  # fmt: skip
-    """Bound the 32 rows of the block at byte ``at`` by its stages and ``segments``, for ``tile`` queries from ``q`` on.
+    """Bound the 32 rows of a block by its stages and ``segments``, for ``tile`` queries from ``q`` on.
+
+    ``heads`` (bytes,) and ``tails`` (bytes,) uint8 are those of all blocks; none of the segments lies in both.
 
     ``digits``, one or two, say how many of the deficits are summed: with the second, of one query only, rounding loses
     less than one step in all.
@@ -257,23 +278,91 @@ def block_bounds(
 
 @overload(block_bounds, prefer_literal=True, inline="always")
 def _block_bounds(
-    simd: Any, tile: Any, digits: Any, blocks: Any, at: Any, layout: Any, levels: Any, segments: Any, queries: Any,
-    q: Any, sums: Any, masks: Any,
+    simd: Any, tile: Any, digits: Any, heads: Any, tails: Any, block: Any, layout: Any, levels: Any, segments: Any,
+    queries: Any, q: Any, sums: Any, masks: Any,
 ) -> Any:  # fmt: skip
     if simd.literal_value != vectors.PORTABLE:
 
         def vector(
-            simd: Any, tile: Any, digits: Any, blocks: Any, at: Any, layout: Any, levels: Any, segments: Any,
-            queries: Any, q: Any, sums: Any, masks: Any,
+            simd: Any, tile: Any, digits: Any, heads: Any, tails: Any, block: Any, layout: Any, levels: Any,
+            segments: Any, queries: Any, q: Any, sums: Any, masks: Any,
         ) -> Any:  # fmt: skip
-            return _vector_bounds(simd, tile, digits, blocks, at, layout, levels, segments, queries, q, sums, masks)
+            return _vector_bounds(
+                simd, tile, digits, heads, tails, block, layout, levels, segments, queries, q, sums, masks
+            )  # fmt: skip
 
         return vector
 
     def portable(
-        simd: Any, tile: Any, digits: Any, blocks: Any, at: Any, layout: Any, levels: Any, segments: Any,
+        simd: Any, tile: Any, digits: Any, heads: Any, tails: Any, block: Any, layout: Any, levels: Any, segments: Any,
         queries: Any, q: Any, sums: Any, masks: Any,
     ) -> Any:  # fmt: skip
-        return portable_bounds(tile, digits, blocks, at, layout, levels, segments, queries, q, sums, masks)
+        return portable_bounds(tile, digits, heads, tails, block, layout, levels, segments, queries, q, sums, masks)
 
     return portable
+
+
+@intrinsic(prefer_literal=True)
+def _vector_rest(
+    typingctx: Any, simd: Any, tails: Any, at: Any, first: Any, segments: Any, queries: Any, q: Any, sums: Any
+) -> Any:  # fmt: skip
+    """``rest_sums`` with the byte shuffles of an instruction set, of columns that begin at byte ``at`` less theirs."""
+    number = types.intp
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        def start(kind: Any, value: Any, first: Any) -> Any:
+            return builder.gep(context.make_array(kind)(context, builder, value).data, [first])
+
+        def array(which: int, name: str) -> tuple[Any, Any]:
+            kind = signature.args[which]
+            position = kind.fields.index(name)
+            return kind.types[position], builder.extract_value(args[which], position)
+
+        def length(kind: Any, value: Any, axis: int) -> Any:
+            return builder.extract_value(context.make_array(kind)(context, builder, value).shape, axis)
+
+        zero, stride = ir.Constant(args[2].type, 0), length(*array(5, "deficits"), 1)
+        pointers = {
+            "codes": start(tails, args[1], args[2]),
+            "first": args[3],
+            "segments": length(*array(4, "ends"), 0),
+            **{name: start(*array(4, name), zero) for name in Segments._fields},
+            "stride": stride,
+            "tables": start(*array(5, "deficits"), builder.mul(args[6], stride)),
+            "sums": start(sums, args[7], zero),
+        }
+        body = _Bounds(builder, simd.literal_value, 1, 1, pointers)
+        body.segments()
+        body.sums(0, body.emit.const(_WORDS, 0))
+        return context.get_dummy_value()
+
+    return types.void(simd, tails, number, number, segments, queries, number, sums), generate
+
+
+def rest_sums(
+    simd: int, tails: Any, block: int, layout: Layout, segments: Segments, queries: Queries, q: int, sums: Any
+) -> None:  # fmt: skip
+    """The ``sums`` (32,) uint16 of deficits of a block's tail, which ``segments`` cover, for query q.
+
+    Each is at its ``place``; compiled code only, as ``block_bounds``.
+    """
+
+
+@overload(rest_sums, prefer_literal=True, jit_options={"nogil": True, "_nrt": False})
+def _rest_sums(
+    simd: Any, tails: Any, block: Any, layout: Any, segments: Any, queries: Any, q: Any, sums: Any
+) -> Any:  # fmt: skip
+    level = simd.literal_value
+
+    def vector(
+        simd: Any, tails: Any, block: Any, layout: Any, segments: Any, queries: Any, q: Any, sums: Any
+    ) -> None:  # fmt: skip
+        at = block * layout.tail_bytes - 16 * layout.head
+        _vector_rest(level, tails, at, layout.head, segments, queries, q, sums)
+
+    def portable(
+        simd: Any, tails: Any, block: Any, layout: Any, segments: Any, queries: Any, q: Any, sums: Any
+    ) -> None:  # fmt: skip
+        portable_rest(tails, block, layout, segments, queries, q, sums)
+
+    return portable if level == vectors.PORTABLE else vector

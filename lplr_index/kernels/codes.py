@@ -53,51 +53,55 @@ def decode(codes: Any, levels: Any, starts: Any, fields: Any, L: Any) -> None:
 
 
 @njit(nogil=True, cache=True)
-def weave(rows: Any, first: int, nibbles: int, singles: int, blocks: Any) -> None:
-    """Write ``rows`` (n, code_size) uint8 into ``blocks`` (blocks, 32 * code_size) from row ``first`` on.
+def weave(rows: Any, first: int, head: int, nibbles: int, singles: int, heads: Any, tails: Any) -> None:
+    """Write ``rows`` (n, code_size) uint8 into blocks from row ``first`` on.
 
-    The first ``nibbles`` / 2 bytes of a row are nibbles, low one first. Each of the next ``singles`` bytes goes to a
-    run of 32; of those that are left, two and two go side by side to a run of 64. See bounds.py for the picture.
+    The first ``nibbles`` / 2 bytes of a row are nibbles, low one first: ``head`` of them, an even number, go to
+    ``heads`` (blocks, head_bytes), the others to ``tails`` (blocks, tail_bytes). Each of the next ``singles`` bytes
+    goes to a run of 32 in ``heads``; of those that are left, two and two go side by side to a run of 64. See layout.py
+    for the picture.
     """
     size = rows.shape[1]
-    half = nibbles >> 1
+    half, near = nibbles >> 1, head >> 1
     paired = half + singles
     for i in range(rows.shape[0]):
-        block = blocks[(first + i) // BLOCK]
+        block, tail = heads[(first + i) // BLOCK], tails[(first + i) // BLOCK]
         r = (first + i) % BLOCK
         spot, high = 2 * (r & 7) + ((r >> 3) & 1), 4 * (r >> 4)
         keep = np.uint8(0xF0 >> high)
         for c in range(half):
+            columns, at = (block, 32 * c) if c < near else (tail, 32 * (c - near))
             low = np.uint8(rows[i, c] & 15) << high
             upper = np.uint8(rows[i, c] >> 4) << high
-            block[32 * c + spot] = np.uint8((block[32 * c + spot] & keep) | low)
-            block[32 * c + 16 + spot] = np.uint8((block[32 * c + 16 + spot] & keep) | upper)
+            columns[at + spot] = np.uint8((columns[at + spot] & keep) | low)
+            columns[at + 16 + spot] = np.uint8((columns[at + 16 + spot] & keep) | upper)
         for c in range(half, paired):
-            block[BLOCK * c + r] = rows[i, c]
+            block[BLOCK * (c - half + near) + r] = rows[i, c]
         for c in range(paired, size, 2):
-            block[BLOCK * c + 2 * r] = rows[i, c]
-            block[BLOCK * c + 2 * r + 1] = rows[i, c + 1]
+            block[BLOCK * (c - half + near) + 2 * r] = rows[i, c]
+            block[BLOCK * (c - half + near) + 2 * r + 1] = rows[i, c + 1]
 
 
 @njit(nogil=True, cache=True)
-def unweave(blocks: Any, which: Any, nibbles: int, singles: int, rows: Any) -> None:
-    """Read rows ``which`` (n,) int64 of ``blocks`` (blocks, 32 * code_size) into ``rows`` (n, code_size) uint8."""
+def unweave(heads: Any, tails: Any, which: Any, head: int, nibbles: int, singles: int, rows: Any) -> None:
+    """Read rows ``which`` (n,) int64 of blocks, as ``weave`` writes them, into ``rows`` (n, code_size) uint8."""
     size = rows.shape[1]
-    half = nibbles >> 1
+    half, near = nibbles >> 1, head >> 1
     paired = half + singles
     for i in range(which.shape[0]):
-        block = blocks[which[i] // BLOCK]
+        block, tail = heads[which[i] // BLOCK], tails[which[i] // BLOCK]
         r = which[i] % BLOCK
         spot, high = 2 * (r & 7) + ((r >> 3) & 1), 4 * (r >> 4)
         for c in range(half):
-            low = (block[32 * c + spot] >> high) & 15
-            upper = (block[32 * c + 16 + spot] >> high) & 15
+            columns, at = (block, 32 * c) if c < near else (tail, 32 * (c - near))
+            low = (columns[at + spot] >> high) & 15
+            upper = (columns[at + 16 + spot] >> high) & 15
             rows[i, c] = np.uint8(low | (upper << 4))
         for c in range(half, paired):
-            rows[i, c] = block[BLOCK * c + r]
+            rows[i, c] = block[BLOCK * (c - half + near) + r]
         for c in range(paired, size, 2):
-            rows[i, c] = block[BLOCK * c + 2 * r]
-            rows[i, c + 1] = block[BLOCK * c + 2 * r + 1]
+            rows[i, c] = block[BLOCK * (c - half + near) + 2 * r]
+            rows[i, c + 1] = block[BLOCK * (c - half + near) + 2 * r + 1]
 
 
 @njit(nogil=True, cache=True)

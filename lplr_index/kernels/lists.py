@@ -94,13 +94,13 @@ def make_scan_lists(simd: int) -> Any:
     ) -> None:  # fmt: skip
         """Offer the rows of the lists of each query that was made ready in the ``room`` to its k best (nq, k).
 
-        Rows ``starts[i]`` to ``starts[i + 1]`` of ``blocks`` (bytes,) uint8 are those of list i; row r has the number
-        ``numbers[r]``, whose id is ``ids[numbers[r]]``, or the number where ``ids`` is empty. Of products with
-        centroids a bound may lose the part ``loose`` to rounding. ``reach`` (nlist, 2) float32 says of each list how
-        far a row is from the centroid at most, and the least of the norms that are stored. ``allowed`` (blocks,) uint32
-        is the filter, or empty. With a finite ``radius`` (one query only) rows whose key is above it are appended, for
-        which there is room, and ``counts`` (1,) says how many. Otherwise keys and ids are a heap; if ``fresh``, nothing
-        is in it yet, and if ``ranked``, they are left best first.
+        Rows ``starts[i]`` to ``starts[i + 1]`` of ``blocks`` (bytes,) uint8, heads without tails, are those of list i;
+        row r has the number ``numbers[r]``, whose id is ``ids[numbers[r]]``, or the number where ``ids`` is empty. Of
+        products with centroids a bound may lose the part ``loose`` to rounding. ``reach`` (nlist, 2) float32 says of
+        each list how far a row is from the centroid at most, and the least of the norms that are stored. ``allowed``
+        (blocks,) uint32 is the filter, or empty. With a finite ``radius`` (one query only) rows whose key is above it
+        are appended, for which there is room, and ``counts`` (1,) says how many. Otherwise keys and ids are a heap; if
+        ``fresh``, nothing is in it yet, and if ``ranked``, they are left best first.
 
         ``layout``, ``levels``, ``segments`` and ``shape`` hold what ``Layout``, ``Levels``, ``Segments`` and ``Shape``
         do, as plain tuples: numba takes over such in half of the time.
@@ -136,8 +136,7 @@ def make_scan_lists(simd: int) -> Any:
                     if live == 0:
                         continue
                     left = np.uint32(live & block_bounds(
-                        simd, 1, 2, blocks, block * layout.block_bytes, layout, levels, segments, queries, q,
-                        sums, mask,
+                        simd, 1, 2, blocks, blocks, block, layout, levels, segments, queries, q, sums, mask,
                     ))  # fmt: skip
                     while left != 0:
                         row = lowest_bit(left)

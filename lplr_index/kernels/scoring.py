@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -10,16 +10,49 @@ from numba import njit
 from lplr_index.kernels.layout import BLOCK, MOST, Layout, Levels, Queries, gain_at, norm_of
 
 
+class _Row(NamedTuple):
+    """Where a row's nibbles are: that of the column which begins at byte c of the tables is at c, and its own spot."""
+
+    heads: Any  # (bytes,) uint8
+    tails: Any  # (bytes,) uint8
+    near: Any  # the spot in heads, of columns below ``border``, and in tails, of the others; uint64, as sums may wrap
+    far: Any
+    border: Any
+    high: Any  # how far its half of a byte has to be shifted
+
+
 @njit(nogil=True, _nrt=False)
-def _partial(exact: Any, q: Any, blocks: Any, spot: Any, high: Any, column: Any) -> Any:
-    """What a nibble of a row adds, whose column begins at byte ``column`` of the block and of tables."""
+def _row_at(heads: Any, tails: Any, number: int, layout: Layout) -> _Row:
+    block, row = number // BLOCK, number % BLOCK
+    within = 2 * (row & 7) + ((row >> 3) & 1)
+    return _Row(
+        heads,
+        tails,
+        np.uint64(block * layout.head_bytes + within),
+        np.uint64(block * layout.tail_bytes - 16 * layout.head + within),
+        np.uint64(16 * layout.head),
+        np.uint8(4 * (row >> 4)),
+    )
+
+
+@njit(nogil=True, _nrt=False)
+def _nibble(row: _Row, column: Any) -> Any:
+    """The nibble of the column that begins at byte ``column`` of tables."""
     first = np.uint64(column)  # numbers without a sign are no places counted from the end
-    return np.float64(exact[q, first + np.uint64((blocks[spot + first] >> high) & 15)])
+    if first < row.border:
+        return (row.heads[row.near + first] >> row.high) & 15
+    return (row.tails[row.far + first] >> row.high) & 15
+
+
+@njit(nogil=True, _nrt=False)
+def _partial(exact: Any, q: Any, row: _Row, column: Any) -> Any:
+    """What that nibble adds."""
+    return np.float64(exact[q, np.uint64(column) + np.uint64(_nibble(row, column))])
 
 
 @njit(nogil=True, _nrt=False)
 def exact_keys(
-    rows: Any, blocks: Any, layout: Layout, levels: Levels, queries: Queries, q: int, more: Any, keys: Any
+    rows: Any, heads: Any, tails: Any, layout: Layout, levels: Levels, queries: Queries, q: int, more: Any, keys: Any
 ) -> None:  # fmt: skip
     """The ``keys`` (n,) of ``rows`` (n,) of the blocks: the float32 score, or minus the float32 squared distance.
 
@@ -29,41 +62,40 @@ def exact_keys(
     count = alone.shape[0]
     me, thirds = np.uint64(q), split.shape[1] > 256
     for i in range(rows.shape[0]):
-        row, at = rows[i] % BLOCK, rows[i] // BLOCK * layout.block_bytes
-        spot, high = np.uint64(at + 2 * (row & 7) + ((row >> 3) & 1)), np.uint8(4 * (row >> 4))
+        row, at = rows[i] % BLOCK, rows[i] // BLOCK * layout.head_bytes
+        mine = _row_at(heads, tails, rows[i], layout)
         a = b = c = d = 0.0  # sums of every fourth one: additions that do not wait for each other
         for j in range(0, count & ~3, 4):
-            a += _partial(exact, me, blocks, spot, high, alone[j])
-            b += _partial(exact, me, blocks, spot, high, alone[j + 1])
-            c += _partial(exact, me, blocks, spot, high, alone[j + 2])
-            d += _partial(exact, me, blocks, spot, high, alone[j + 3])
+            a += _partial(exact, me, mine, alone[j])
+            b += _partial(exact, me, mine, alone[j + 1])
+            c += _partial(exact, me, mine, alone[j + 2])
+            d += _partial(exact, me, mine, alone[j + 3])
         if count & 3 > 0:
-            a += _partial(exact, me, blocks, spot, high, alone[count & ~3])
+            a += _partial(exact, me, mine, alone[count & ~3])
         if count & 3 > 1:
-            b += _partial(exact, me, blocks, spot, high, alone[count & ~3 | 1])
+            b += _partial(exact, me, mine, alone[count & ~3 | 1])
         if count & 3 > 2:
-            c += _partial(exact, me, blocks, spot, high, alone[count & ~3 | 2])
+            c += _partial(exact, me, mine, alone[count & ~3 | 2])
         score = (a + b) + (c + d)
         for s in range(layout.stages):
-            score += np.float64(queries.stages[q, s, blocks[at + 16 * layout.nibbles + BLOCK * s + row]])
+            score += np.float64(queries.stages[q, s, heads[at + 16 * layout.head + BLOCK * s + row]])
         a = b = 0.0  # of the columns whose codes span nibbles, and of every other one of them
         for part in range(places.shape[0]):
             p = np.uint64(part)
-            first = (blocks[spot + np.uint64(16 * places[p, 0])] >> high) & 15
-            second = (blocks[spot + np.uint64(16 * places[p, 1])] >> high) & 15
+            first, second = _nibble(mine, 16 * places[p, 0]), _nibble(mine, 16 * places[p, 1])
             code = np.uint64(first) | np.uint64(second) << np.uint64(4)
             if thirds:
-                third = (blocks[spot + np.uint64(16 * places[p, 2])] >> high) & 15
+                third = _nibble(mine, 16 * places[p, 2])
                 code |= np.uint64((third >> places[p, 3]) & places[p, 4]) << np.uint64(8)
             a, b = b, a + np.float64(queries.split[me, p]) * np.float64(split[p, code])
         score += a + b
         score += queries.base[q] + more[i] if more.shape[0] else queries.base[q]
         if layout.gain_bits:
-            gain = gain_at(blocks, at, row, layout)
+            gain = gain_at(heads, at, row, layout)
             score *= layout.gain_least + layout.gain_step * np.float64(gain) if gain else 0.0
         keys[i] = np.float32(score)
         if layout.norm_bits:
-            stored = np.float64(norm_of(blocks, at, row, layout, levels.norms))
+            stored = np.float64(norm_of(heads, at, row, layout, levels.norms))
             keys[i] = -np.float32(max(0.0, queries.norm[q] + stored - 2.0 * score))
 
 

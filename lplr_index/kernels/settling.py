@@ -18,7 +18,8 @@ from lplr_index.kernels.topk import offer
 class Scanned(NamedTuple):
     """Whose rows, and for which queries."""
 
-    blocks: Any  # (bytes,) uint8
+    heads: Any  # (bytes,) uint8
+    tails: Any  # (bytes,) uint8
     row0: int  # number of the first row
     ids: Any  # (rows of the index,) int64 by number, or empty where numbers are the ids
     layout: Layout
@@ -44,21 +45,33 @@ def settle(rows: Any, q: int, scanned: Scanned, kept: Kept, keys: Any) -> None:
     """
     queries = scanned.queries
     no_products = queries.base[:0]
-    exact_keys(rows, scanned.blocks, scanned.layout, scanned.levels, queries, q, no_products, keys)
-    _offer(rows, q, scanned, kept, keys)
-    if kept.radius == -np.inf:
-        follow(least_bound(np.float64(kept.keys[q, 0]), queries, q), scanned.layout, queries, q)
+    exact_keys(rows, scanned.heads, scanned.tails, scanned.layout, scanned.levels, queries, q, no_products, keys)
+    _settle(rows, q, scanned, kept, keys)
 
 
 @njit(nogil=True, _nrt=False)
-def settle_by_estimates(rows: Any, deficits: Any, q: int, scanned: Scanned, kept: Kept, keys: Any) -> None:
-    """The same with what ``deficits`` (n,) tell for keys."""
+def settle_as_promised(rows: Any, deficits: Any, q: int, scanned: Scanned, kept: Kept, keys: Any) -> None:
+    """The same, but no row counts for more than what its ``deficits`` (n,) promise."""
     layout, norms, queries = scanned.layout, scanned.levels.norms, scanned.queries
+    exact_keys(rows, scanned.heads, scanned.tails, layout, scanned.levels, queries, q, queries.base[:0], keys)
     for i in range(rows.shape[0]):
-        row, at = rows[i] % BLOCK, rows[i] // BLOCK * layout.block_bytes
-        keys[i] = bound_of(deficits[i], scanned.blocks, at, row, layout, norms, queries.affine, q)
+        row, at = rows[i] % BLOCK, rows[i] // BLOCK * layout.head_bytes
+        bound = bound_of(deficits[i], scanned.heads, at, row, layout, norms, queries.affine, q)
+        promise = np.float32(np.float64(bound) - queries.norm[q])
+        if kept.radius == -np.inf:
+            keys[i] = min(keys[i], promise)
+        elif promise <= kept.radius:
+            keys[i] = -np.inf
+    _settle(rows, q, scanned, kept, keys)
+
+
+@njit(nogil=True, _nrt=False)
+def _settle(rows: Any, q: int, scanned: Scanned, kept: Kept, keys: Any) -> None:
+    """Offer ``rows`` (n,) by these ``keys`` (n,)."""
     _offer(rows, q, scanned, kept, keys)
-    follow(np.float64(kept.keys[q, 0]), layout, queries, q)
+    if kept.radius == -np.inf:
+        queries = scanned.queries
+        follow(least_bound(np.float64(kept.keys[q, 0]), queries, q), scanned.layout, queries, q)
 
 
 @njit(nogil=True, _nrt=False)

@@ -29,7 +29,7 @@ class Stages:
 
     def start(self, stage: Any) -> Any:
         """Where a stage's 32 codes are in the block."""
-        return self.b.mul(self.b.add(self.at["nibbles"], self.b.add(stage, stage)), self.int64(BLOCK // 2))
+        return self.b.mul(self.b.add(self.at["head"], self.b.add(stage, stage)), self.int64(BLOCK // 2))
 
     def least(self, queries: int) -> list[list[Any]]:
         """What stages add at least, for each query: sums of bytes, which stop at 255; in two halves, see ``place``."""

@@ -334,6 +334,7 @@ def _make_ready(q: int, xq: Any, y: Any, parts: Parts, keys: Keys, queries: Any)
     # A norm's own float32 rounding is relative to the norm, which a near row bounds by the query and the score.
     queries.slack[q] = 2 * ROUNDING * (factor * (size + abs(offset)) * keys.gain + norm + keys.unit)
     queries.base[q], queries.norm[q], queries.length[q] = offset, norm, np.sqrt(length)
+    queries.promises[q] = 0
     for s in range(parts.split.shape[0]):
         queries.split[q, s] = y[q, parts.split[s]]
     for code in range(queries.limits.shape[1]):

@@ -116,8 +116,13 @@ class Vectors:
 
     def prefetch(self, pointer: Any, offset: Any) -> None:
         """Ask for the memory there."""
-        void, byte, number = ir.VoidType(), ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(void, [byte, number, number, number])
-        fetch = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
-        read, keep, data = (ir.Constant(number, v) for v in (0, 3, 1))
-        self.builder.call(fetch, [self.builder.gep(pointer, [offset]), read, keep, data])
+        prefetch(self.builder, self.builder.gep(pointer, [offset]))
+
+
+def prefetch(builder: Any, pointer: Any) -> None:
+    """Ask for the cache line of a byte, which is wanted soon."""
+    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+    fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    read, keep, data = (ir.Constant(number, v) for v in (0, 3, 1))
+    builder.call(fetch, [pointer, read, keep, data])

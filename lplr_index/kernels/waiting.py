@@ -30,7 +30,7 @@ class Waiting(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """The rows of a run, as ``layout.py`` describes them."""
+    """The rows of a run, as ``layout.py`` describes them; all columns lie in the heads."""
 
     blocks: Any  # (bytes,) uint8
     layout: Layout
@@ -64,7 +64,7 @@ def _bound_all(
     for code in range(1, 16):
         gains[code] = np.float32(layout.gain_least) + np.float32(code) * np.float32(layout.gain_step)
     for i in range(rows.shape[0]):
-        row, at = rows[i] % BLOCK, rows[i] // BLOCK * layout.block_bytes
+        row, at = rows[i] % BLOCK, rows[i] // BLOCK * layout.head_bytes
         bound = np.float32(deficits[i]) * scale + np.float32(base + factor * products[i])
         if layout.gain_bits == 8:
             bound *= np.float32(gain_at(blocks, at, row, layout)) * np.float32(layout.gain_step)
@@ -145,7 +145,7 @@ def _exact(
 ) -> None:  # fmt: skip
     """The keys and ids (last - first,) of rows ``first`` to ``last``."""
     rows, more = waiting.rows[first:last], waiting.products[first:last]
-    exact_keys(rows, packed.blocks, packed.layout, packed.levels, queries, q, more, keys)
+    exact_keys(rows, packed.blocks, packed.blocks, packed.layout, packed.levels, queries, q, more, keys)
     numbers, own = results.numbers, results.ids
     for i in range(last - first):
         number = np.int64(numbers[rows[i]])

@@ -202,12 +202,12 @@ class Pieces:
 
 
 class Woven:
-    """Codes in pieces as blocks in pieces, of which only the last may end inside a block."""
+    """Codes in pieces as what blocks have in a section, in pieces, of which only the last may end inside a block."""
 
     _ROWS = 1 << 13  # that are woven at a time
 
-    def __init__(self, codes: Parts, form: Form) -> None:
-        self._codes, self._form = codes, form
+    def __init__(self, codes: Parts, form: Form, name: str) -> None:
+        self._codes, self._form, self._name = codes, form, name
 
     def __iter__(self) -> Iterator[ByteMatrix]:
         left = np.empty((0, self._form.code_size), np.uint8)
@@ -222,9 +222,4 @@ class Woven:
     def _blocks(self, codes: ByteMatrix) -> Iterator[ByteMatrix]:
         store = BlockStore(self._form)
         store.append(np.ascontiguousarray(codes))
-        yield from store.whole()
-
-
-def blocks_shape(n: int, form: Form) -> tuple[int, int]:
-    """The shape of n rows in blocks."""
-    return -(-n // BLOCK), BLOCK * form.code_size
+        return (each.section(self._name) for each in store.whole())

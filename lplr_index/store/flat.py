@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from lplr_index import asking, scanning
 from lplr_index.arrays import FloatMatrix, IdArray, as_rows
-from lplr_index.blocks import BlockStore
+from lplr_index.blocks import Blocks, BlockStore
 from lplr_index.ids import IdMap
 from lplr_index.model import Model
 from lplr_index.rows import Rows
@@ -24,7 +24,6 @@ from lplr_index.store.arrangement import (
     Scored,
     Section,
     Woven,
-    blocks_shape,
     grown,
     numbered,
 )
@@ -175,30 +174,33 @@ class _AskedExactly(Asked[VectorRows]):
 class Flat(Arrangement["FlatRows"]):
     """Codes of a model, of which every search looks at all."""
 
-    version, dtype, dtypes = 3, "|u1", {"blocks": "|u1"}
+    dtype, dtypes = "|u1", {"blocks": "|u1", "tails": "|u1"}
 
     def __init__(self, model: Model) -> None:
         self.model, self.width, self.digest = model, model.code_size, model.digest
+        self.dtypes = dict.fromkeys(model.form.shapes(0), "|u1")
+        self.version = 3 if model.head is None else 5
 
     def shapes(self, n: int) -> dict[str, tuple[int, ...]]:
-        """The shape (blocks, bytes) of n rows."""
-        return {"blocks": blocks_shape(n, self.model.form)}
+        """The shapes (blocks, bytes) of n rows."""
+        return {**self.model.form.shapes(n)}
 
     def read(self, arrays: dict[str, npt.NDArray[Any]], n: int, *, whole: bool) -> FlatRows:  # noqa: ARG002
         """As ``Arrangement.read``, of arrays such as (n, d)."""
-        return FlatRows(self.model, BlockStore.of_blocks(arrays["blocks"], n, self.model.form))
+        return FlatRows(self.model, BlockStore.of_blocks(Blocks.of_sections(arrays), n, self.model.form))
 
     def growing(self) -> Growing:
         """No rows yet."""
         return _GrowingFlat(self.model)
 
     def sections(self, data: npt.NDArray[Any]) -> list[Section]:
-        """The section of codes (n, code_size)."""
-        return [self.section("blocks", len(data), Woven([data], self.model.form))]
+        """The sections of codes (n, code_size)."""
+        return [self.section(name, len(data), Woven([data], self.model.form, name)) for name in self.dtypes]
 
     def merged(self, merge: Merge[FlatRows]) -> list[Section]:
-        """The section of the rows of a merge."""
-        return [self.section("blocks", merge.n, Woven(merge.pieces(_data), self.model.form))]
+        """The sections of the rows of a merge."""
+        codes, form = merge.pieces(_data), self.model.form
+        return [self.section(name, merge.n, Woven(codes, form, name)) for name in self.dtypes]
 
     def asked(self, xq: FloatMatrix, nprobe: int, threads: int) -> Asked[FlatRows]:  # noqa: ARG002
         """Queries xq (nq, d): projection, y = R q, and its tables."""

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from lplr_index import asking, kernels, probing
 from lplr_index.arrays import ByteMatrix, FloatMatrix, IdArray
+from lplr_index.blocks import Blocks
 from lplr_index.coarse import list_bytes, list_numbers
 from lplr_index.container import Parts
 from lplr_index.errors import ChecksumError, HeaderError
@@ -36,7 +37,6 @@ from lplr_index.store.arrangement import (
     Scored,
     Section,
     Woven,
-    blocks_shape,
     numbered,
 )
 from lplr_index.store.flat import Flat, Vectors
@@ -78,7 +78,7 @@ class Listed(Arrangement["ListedRows"]):
             "list_starts": (self.nlist + 1,),
             "list_reach": (self.nlist, 2),
             "list_rows": (n,),
-            "blocks": blocks_shape(n, self.model.form),
+            **self.model.form.shapes(n),
         }
 
     def read(self, arrays: dict[str, npt.NDArray[Any]], n: int, *, whole: bool) -> ListedRows:
@@ -86,7 +86,7 @@ class Listed(Arrangement["ListedRows"]):
         starts, reach = np.array(arrays["list_starts"], np.int64), np.array(arrays["list_reach"], np.float32)
         if starts[0] or starts[-1] != n or (np.diff(starts) < 0).any() or np.isnan(reach).any() or n > MOST_ROWS:
             raise HeaderError(f"expected {self.nlist} lists of {n} rows and how far these reach, got others")
-        rows = Run(arrays["blocks"], self.model.form, starts, arrays["list_rows"])
+        rows = Run(Blocks.of_sections(arrays), self.model.form, starts, arrays["list_rows"])
         held = ListedRows(self.model, rows, arrays["list_numbers"], reach)
         if whole:
             held.check()
@@ -101,7 +101,7 @@ class Listed(Arrangement["ListedRows"]):
         held = Lists(self.model.form, self.nlist)
         append_rows(held, self.model, data, None)
         one, numbers = held.whole(), data[:, : self.model.number_bytes]
-        return self._sections(len(data), [numbers], one.starts, held.reach, [one.rows], [one.blocks])
+        return self._sections(len(data), [numbers], one.starts, held.reach, [one.rows], [one.blocks.heads])
 
     def merged(self, merge: Merge[ListedRows]) -> list[Section]:
         """The sections of the rows of a merge; four bytes a row are in memory."""
@@ -109,7 +109,7 @@ class Listed(Arrangement["ListedRows"]):
         far, norms = (np.stack([each.reach[:, column] for each in merge.arranged]) for column in (0, 1))
         reach = np.stack([far.max(axis=0), norms.min(axis=0)], axis=1)
         lists = merge.pieces(lambda rows, some: rows.lists[some])
-        woven = Woven(Pieces(coming.codes), self.model.form)
+        woven = Woven(Pieces(coming.codes), self.model.form, "blocks")
         return self._sections(merge.n, lists, coming.starts(), reach, Pieces(coming.rows), woven)
 
     def asked(self, xq: FloatMatrix, nprobe: int, threads: int) -> Asked[ListedRows]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,9 @@ def indexes():
         "auto-norm-byte-l2": with_recipe("l2", Recipe(stages=1, norm_bits=8)),
         "auto-stages-gain-cosine": with_recipe("cosine", Recipe(stages=1, gain_bits=8)),
         "auto-no-gain-ip": with_recipe("ip", Recipe(stages=4, gain_bits=0)),
+        "tails-cosine": with_recipe("cosine", Recipe(stages=1), head=8),
+        "tails-norm-byte-l2": with_recipe("l2", Recipe(stages=0, norm_bits=8), head=8),
+        "tails-residuals-ip": IndexRefineLPLR(IndexLPLR(D, 7.0, "ip"), refine_bits=2.0),
         "residuals-cosine": IndexRefineLPLR(IndexLPLR(D, 2.0, "cosine"), refine_bits=2.0),
         "lplr-l2": IndexLPLR(D, 2.0, "l2", "lplr"),
         "untrained": IndexLPLR(D, 3.0, "l2"),
@@ -61,11 +65,13 @@ def indexes():
     return made
 
 
-def with_recipe(metric, recipe):
-    """Return an index of auto that was told how to train."""
+def with_recipe(metric, recipe, head=None):
+    """Return an index of auto that was told how to train, and how many nibbles lie in heads; all where None."""
     settings = IndexLPLR(D, 5.0, metric).settings
     x = as_rows(vectors(500, 1), D, cosine=metric == "cosine")[0]
     model = train_auto(x, settings.code_size, l2=metric == "l2", seed=0, recipe=recipe)
+    if head:
+        model = replace(model, codec=model.codec.freed(head - 1) if model.gain.bits == 4 else model.codec, head=head)
     return IndexLPLR.restored(settings, model, None)
 
 
