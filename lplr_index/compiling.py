@@ -103,6 +103,7 @@ def warmup(progress: Progress | None = None) -> Warmup:
 def _steps(folder: Path) -> Iterator[Callable[[], None]]:
     """Yield uses of indexes that together need everything; what they write goes into the folder."""
     x = np.random.default_rng(0).standard_normal((_ROWS_TO_SHARE, _WIDTH), np.float32)
+    x /= np.arange(1, _WIDTH + 1, dtype=np.float32)  # so that columns differ enough for rows to have tails
     few = x[:_FEW]
     fixed = few.copy()
     fixed.flags.writeable = False  # to numba another type, as rows of a mapped file are
@@ -130,7 +131,7 @@ def _use(index: AnyIndex, x: FloatMatrix, path: Path) -> None:
     for each in (index, read_index(path)):
         each.search(x[:2], 2)
         if type(each) is IndexLPLR:
-            each.search(x[:2], 2, margin=4)
+            each.search(x[:2], 2, margin=4.0)
         each.range_search(x[:2], 0.5)
         each.reconstruct_n(0, 2)
 

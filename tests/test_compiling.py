@@ -27,7 +27,7 @@ from lplr_index.coarse import Coarse
 from lplr_index.projection import IntegerProjection
 
 folder = Path(tempfile.mkdtemp())
-x = np.random.default_rng(1).standard_normal((40_000, 24)).astype(np.float32)
+x = (np.random.default_rng(1).standard_normal((40_000, 24)) / np.arange(1, 25)).astype(np.float32)
 fixed = x.copy()
 fixed.flags.writeable = False
 np.save(folder / "x.npy", x[:300])

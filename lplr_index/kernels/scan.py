@@ -197,31 +197,25 @@ def _passed_over(
                             deficits[t, holds[t]] = sums[t * BLOCK + place(row)]
                             holds[t] += 1
                         if holds[t] >= BLOCK or (ranging and holds[t]):
-                            _settle(level, t, q + t, scanned, near, rest, kept, scratch)
+                            _settle(level, t, q + t, scanned, rest, kept, scratch)
                 for t in range(tile):
                     if holds[t]:
-                        _settle(level, t, q + t, scanned, near, rest, kept, scratch)
+                        _settle(level, t, q + t, scanned, rest, kept, scratch)
                 q += tile
         return last
 
     return pass_over
 
 
-def _settle(
-    simd: int, t: int, q: int, scanned: Scanned, near: Segments, rest: Segments, kept: Kept, scratch: Scratch
-) -> None:  # fmt: skip
+def _settle(simd: int, t: int, q: int, scanned: Scanned, rest: Segments, kept: Kept, scratch: Scratch) -> None:
     """Settle the rows that wait for query q, the t-th of the tile; compiled code only, as ``_pass_over``."""
 
 
 @overload(_settle, prefer_literal=True, jit_options={"nogil": True, "_nrt": False})
-def _settled(
-    simd: Any, t: Any, q: Any, scanned: Any, near: Any, rest: Any, kept: Any, scratch: Any
-) -> Any:  # fmt: skip
+def _settled(simd: Any, t: Any, q: Any, scanned: Any, rest: Any, kept: Any, scratch: Any) -> Any:
     level = simd.literal_value
 
-    def settled(
-        simd: Any, t: Any, q: Any, scanned: Any, near: Any, rest: Any, kept: Any, scratch: Any
-    ) -> None:  # fmt: skip
+    def settled(simd: Any, t: Any, q: Any, scanned: Any, rest: Any, kept: Any, scratch: Any) -> None:
         rows, deficits = scratch.rows[t, : scratch.holds[t]], scratch.deficits[t, : scratch.holds[t]]
         scratch.holds[t] = 0
         if rest.ends.shape[0] == 0:
