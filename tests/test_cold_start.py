@@ -136,9 +136,9 @@ def test_a_second_process_compiles_nothing_and_an_edit_is_never_missed(warm):
     before = searched(warm)
     bounds = warm / "lplr_index" / "kernels" / "portable.py"
     text = bounds.read_text("utf-8")
-    line = "            if _passes(min("
+    line = "            if passes(min("
     assert line in text
-    with edited(bounds, text.replace(line, "            if r == 0 and _passes(min(")):
+    with edited(bounds, text.replace(line, "            if r == 0 and passes(min(")):
         after = searched(warm)
 
     assert before[:2] == (1, 0)
