@@ -176,6 +176,8 @@ def with_head(model: Model, x: FloatMatrix) -> Model:
     tables = codec.query_tables(np.ascontiguousarray(asked))
     varying = tables.deficits.reshape(len(asked), -1, 16).var(axis=2) * tables.scale[:, None] ** 2
     varying = varying.mean(axis=0) * 4.0 ** np.repeat(codec.shifts, kernels.layout.GROUP)[: codec.nibbles]
+    if model.gain.bits == 4:
+        varying = np.roll(varying, 1)  # the last nibble, which is free, moves to the head: tails begin a nibble sooner
     with single_threaded():
         scores = codec.decode(model.plain_codes(x[:_SCORED])) @ asked.T
     left = varying[::-1].cumsum()[::-1][:: kernels.layout.GROUP]  # if heads ended there
