@@ -30,8 +30,8 @@ TARGETS = {  # by instruction set: a CPU that has it, the instruction that looks
 
 
 @cache
-def assembly(level: str, tile: int, digits: int) -> str:
-    """The bounds of one block for ``tile`` queries, compiled for a CPU with that instruction set."""
+def assembly(level: str, tile: int, digits: int, *, rest: bool = False) -> str:
+    """The bounds of one block for ``tile`` queries, or the sums of its tail, for a CPU with that instruction set."""
     triple, cpu, _, _ = TARGETS[level]
     module, long = ir.Module(), ir.IntType(64)
     kinds: dict[str, ir.Type] = dict.fromkeys(NUMBERS, long) | dict.fromkeys(FLOATS, ir.FloatType())
@@ -40,9 +40,13 @@ def assembly(level: str, tile: int, digits: int) -> str:
     function = ir.Function(module, ir.FunctionType(ir.IntType(32), kinds.values()), f"bounds_{level}_{tile}_{digits}")
     builder = ir.IRBuilder(function.append_basic_block())
     pointers = dict(zip(kinds, function.args, strict=True))
+    if rest:  # as _vector_rest has it
+        pointers = {name: each for name, each in pointers.items() if name not in ("ahead", "tail_ahead", "tails")}
     body = bounds._Bounds(builder, getattr(vectors, level.upper()), tile, digits, pointers)
     body.segments()
-    builder.ret(body.compare())
+    if rest:
+        body.sums(0, body.emit.const(bounds._WORDS, 0))
+    builder.ret(ir.Constant(ir.IntType(32), 0) if rest else body.compare())
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
     machine = binding.Target.from_triple(triple).create_target_machine(cpu=cpu, opt=3)
@@ -63,6 +67,15 @@ def test_the_instructions_are_there(level, tile, digits):
     assert len(re.findall(look_up, code)) >= 6 * tile * digits  # of eight columns and of four
     assert re.search(add, code)
     assert not re.search(r"__\w+hf\w*", code)  # nothing of the compiler's library, which has float16 for old CPUs
+
+
+@pytest.mark.parametrize("level", TARGETS)
+def test_the_instructions_are_there_for_tails(level):
+    code = assembly(level, 1, 1, rest=True)
+
+    _, _, look_up, add = TARGETS[level]
+    assert len(re.findall(look_up, code)) >= 6
+    assert re.search(add, code)
 
 
 def test_every_instruction_set_is_looked_at():

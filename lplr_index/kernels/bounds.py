@@ -179,6 +179,37 @@ class _Bounds:
         return thresholds.masks(q, [sums])
 
 
+class _Handed:
+    """What an intrinsic was handed: where entries of arrays are, its own or those of a named tuple."""
+
+    def __init__(self, context: Any, builder: Any, signature: Any, args: Any) -> None:
+        self.context, self.builder, self.kinds, self.args = context, builder, signature.args, args
+
+    def array(self, which: int, first: Any) -> Any:
+        """A pointer to entry ``first`` of an array."""
+        return self._start(self.kinds[which], self.args[which], first)
+
+    def field(self, which: int, name: str) -> Any:
+        """A field of a tuple."""
+        return self.builder.extract_value(self.args[which], self.kinds[which].fields.index(name))
+
+    def part(self, which: int, name: str, first: Any) -> Any:
+        """A pointer to entry ``first`` of an array in a tuple."""
+        return self._start(self._kind(which, name), self.field(which, name), first)
+
+    def length(self, which: int, name: str, axis: int) -> Any:
+        """How long an array in a tuple is."""
+        array = self.context.make_array(self._kind(which, name))(self.context, self.builder, self.field(which, name))
+        return self.builder.extract_value(array.shape, axis)
+
+    def _kind(self, which: int, name: str) -> Any:
+        kind = self.kinds[which]
+        return kind.types[kind.fields.index(name)]
+
+    def _start(self, kind: Any, value: Any, first: Any) -> Any:
+        return self.builder.gep(self.context.make_array(kind)(self.context, self.builder, value).data, [first])
+
+
 @intrinsic(prefer_literal=True)
 def _vector_bounds(
     typingctx: Any, simd: Any, tile: Any, digits: Any, heads: Any, tails: Any, block: Any, layout: Any, levels: Any,
@@ -191,17 +222,8 @@ def _vector_bounds(
     )  # fmt: skip
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        def start(kind: Any, value: Any, first: Any) -> Any:
-            return builder.gep(context.make_array(kind)(context, builder, value).data, [first])
-
-        def field(which: int, name: str) -> Any:
-            kind = signature.args[which]
-            position = kind.fields.index(name)
-            return kind.types[position], builder.extract_value(args[which], position)
-
-        def part(which: int, name: str, first: Any) -> Any:
-            kind, value = field(which, name)
-            return start(kind, value, first)
+        handed = _Handed(context, builder, signature, args)
+        field, part = handed.field, handed.part
 
         def times(value: Any, factor: int) -> Any:
             return builder.mul(value, ir.Constant(value.type, factor))
@@ -210,22 +232,22 @@ def _vector_bounds(
             return builder.icmp_signed("!=", value, ir.Constant(value.type, other))
 
         nibbles, stages, gain_bits, gain_at, norm_bits = (
-            field(6, name)[1] for name in ("nibbles", "stages", "gain_bits", "gain_at", "norm_bits")
+            field(6, name) for name in ("nibbles", "stages", "gain_bits", "gain_at", "norm_bits")
         )
         query, zero = args[10], ir.Constant(args[5].type, 0)
         plain = builder.not_(builder.or_(builder.icmp_signed("==", gain_bits, ir.Constant(gain_bits.type, 8)),
                                          is_not(norm_bits, 0)))  # fmt: skip
         stride = times(nibbles, 16)
-        head, ends = field(6, "head")[1], field(8, "ends")
-        strides = [builder.mul(args[5], field(6, name)[1]) for name in ("head_bytes", "tail_bytes")]
+        head = field(6, "head")
+        strides = [builder.mul(args[5], field(6, name)) for name in ("head_bytes", "tail_bytes")]
         strides[1] = builder.sub(strides[1], times(head, 16))  # so that columns count on
-        aheads = [builder.mul(field(6, "ahead")[1], field(6, name)[1]) for name in ("head_bytes", "tail_bytes")]
+        aheads = [builder.mul(field(6, "ahead"), field(6, name)) for name in ("head_bytes", "tail_bytes")]
         pointers = {
-            "codes": start(heads, args[3], strides[0]),
-            "tails": start(tails, args[4], strides[1]),
+            "codes": handed.array(3, strides[0]),
+            "tails": handed.array(4, strides[1]),
             "first": zero,
             "head": head,
-            "segments": builder.extract_value(context.make_array(ends[0])(context, builder, ends[1]).shape, 0),
+            "segments": handed.length(8, "ends", 0),
             **{name: part(8, name, zero) for name in Segments._fields},
             "stages": stages,
             "stride": stride,
@@ -243,12 +265,12 @@ def _vector_bounds(
             "gains_at": builder.select(is_not(gain_bits, 0), gain_at, zero),
             "gain_bits": gain_bits,
             "norm_bits": norm_bits,
-            "norm_at": field(6, "norm_at")[1],
+            "norm_at": field(6, "norm_at"),
             "norms": part(7, "norms", zero),
-            "gain_least": builder.fptrunc(field(6, "gain_least")[1], real),
-            "gain_step": builder.fptrunc(field(6, "gain_step")[1], real),
-            "sums": start(sums, args[11], zero),
-            "masks": start(masks, args[12], zero),
+            "gain_least": builder.fptrunc(field(6, "gain_least"), real),
+            "gain_step": builder.fptrunc(field(6, "gain_step"), real),
+            "sums": handed.array(11, zero),
+            "masks": handed.array(12, zero),
         }
         body = _Bounds(builder, simd.literal_value, tile.literal_value, digits.literal_value, pointers)
         body.emit.align_stack()
@@ -310,26 +332,16 @@ def _vector_rest(
     number = types.intp
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        def start(kind: Any, value: Any, first: Any) -> Any:
-            return builder.gep(context.make_array(kind)(context, builder, value).data, [first])
-
-        def array(which: int, name: str) -> tuple[Any, Any]:
-            kind = signature.args[which]
-            position = kind.fields.index(name)
-            return kind.types[position], builder.extract_value(args[which], position)
-
-        def length(kind: Any, value: Any, axis: int) -> Any:
-            return builder.extract_value(context.make_array(kind)(context, builder, value).shape, axis)
-
-        zero, stride = ir.Constant(args[2].type, 0), length(*array(5, "deficits"), 1)
+        handed = _Handed(context, builder, signature, args)
+        zero, stride = ir.Constant(args[2].type, 0), handed.length(5, "deficits", 1)
         pointers = {
-            "codes": start(tails, args[1], args[2]),
+            "codes": handed.array(1, args[2]),
             "first": args[3],
-            "segments": length(*array(4, "ends"), 0),
-            **{name: start(*array(4, name), zero) for name in Segments._fields},
+            "segments": handed.length(4, "ends", 0),
+            **{name: handed.part(4, name, zero) for name in Segments._fields},
             "stride": stride,
-            "tables": start(*array(5, "deficits"), builder.mul(args[6], stride)),
-            "sums": start(sums, args[7], zero),
+            "tables": handed.part(5, "deficits", builder.mul(args[6], stride)),
+            "sums": handed.array(7, zero),
         }
         body = _Bounds(builder, simd.literal_value, 1, 1, pointers)
         body.segments()
