@@ -15,7 +15,7 @@ from lplr_index.cli import compress
 from lplr_index.errors import UnsupportedError
 from lplr_index.factorization import METHODS
 from matrices import decaying
-from test_pictures import colour_scene, scene
+from scenes import colour_scene, scene
 
 
 @pytest.fixture(autouse=True)

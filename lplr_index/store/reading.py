@@ -147,9 +147,7 @@ class Searchable(Index):
         parts = []
         for xq in self._query_batches(x):
             parts += searching.range_search(view, xq, key, wanted, nprobe, threads)
-        lims = np.concatenate([[0], np.cumsum([len(numbers) for _, numbers in parts], dtype=np.int64)])
-        D = np.concatenate([np.empty(0, np.float32), *(self._distances(keys) for keys, _ in parts)])
-        I = np.concatenate([np.empty(0, np.int64), *(numbers for _, numbers in parts)])
+        lims, D, I = self._ranges(parts)
         return lims, D, self._as_ids(view, I)
 
     def search_and_reconstruct(

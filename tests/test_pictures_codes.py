@@ -1,46 +1,20 @@
-"""Pictures as matrices, and what they are compared with."""
+"""pictures/codes.py: pictures as matrices, within their budget, to a file and back."""
 
 from __future__ import annotations
 
-import io
 import math
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from commands import without
 from lplr_index import decode_factors, factorize, write_factors
 from lplr_index.attempts import SLACK, attempt
-from lplr_index.errors import InputError, MissingDependencyError
+from lplr_index.errors import InputError
 from lplr_index.factorization import METHODS
-from lplr_index.pictures import as_pixels, compare, compress_picture, contact_sheet, encode_within, likeness
-from lplr_index.pictures.codecs import FORMATS
-from lplr_index.pictures.codes import HEADER_BYTES, MATRIX_BYTES, Picture
-from lplr_index.pictures.comparison import Entry
-from lplr_index.pictures.sheet import decibels
+from lplr_index.pictures import as_pixels, compress_picture
+from lplr_index.pictures.codes import HEADER_BYTES, MATRIX_BYTES
 from phantom import shepp_logan
-
-
-def scene(height, width):
-    """Return a smooth picture with edges and noise, grey."""
-    rng = np.random.default_rng(0)
-    y, x = np.mgrid[:height, :width]
-    values = 120 + 60 * np.sin(x / 17) * np.cos(y / 23) + 50 * ((x - 40) ** 2 + (y - 60) ** 2 < 900)
-    return np.clip(values + rng.normal(0, 4, values.shape), 0, 255).astype(np.uint8)
-
-
-def colour_scene(height, width):
-    """Return the scene and two shifted ones as red, green and blue."""
-    grey = scene(height, width)
-    return np.stack([grey, np.roll(grey, 9, 0), 255 - grey], axis=2)
-
-
-def error(original, pixels):
-    return float(np.square(original.astype(float) - pixels).mean())
-
-
-# --- codes ---
+from scenes import colour_scene, error, scene
 
 
 @pytest.mark.parametrize("make", [scene, colour_scene])
@@ -160,105 +134,3 @@ def test_a_picture_goes_to_a_file_and_back(tmp_path, make):
     write_factors(picture, tmp_path / "p.npz")
 
     np.testing.assert_array_equal(decode_factors(tmp_path / "p.npz"), picture.reconstruct())
-
-
-# --- what they are compared with ---
-
-
-def test_likeness_is_what_the_definition_says():
-    a = scene(64, 64)
-    b = np.clip(a.astype(int) + 3, 0, 255).astype(np.uint8)
-
-    psnr, ssim = likeness(a, b)
-
-    assert psnr == pytest.approx(10 * np.log10(255**2 / error(a, b)))
-    assert 0.9 < ssim < 1
-    assert likeness(a, a) == (None, pytest.approx(1))
-    assert decibels(None) == "exact"
-    assert decibels(psnr) == f"{psnr:.1f} dB"
-
-
-def test_a_picture_too_small_to_compare_is_refused():
-    with pytest.raises(InputError, match="at least 7 x 7 pixels"):
-        likeness(scene(6, 20), scene(6, 20))
-
-
-@pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("make", [scene, colour_scene])
-def test_a_format_gets_the_largest_file_that_fits(name, make):
-    """Found once more by trying every quality."""
-    pixels = make(64, 80)
-    sizes = []
-    for quality in range(101):
-        file = io.BytesIO()
-        Image.fromarray(pixels).save(file, name, quality=quality, **FORMATS[name])
-        sizes.append(file.tell())
-    allowed = sorted(sizes)[60]
-
-    found = encode_within(pixels, name, allowed)
-
-    assert found.nbytes == sizes[found.quality] <= allowed
-    assert found.quality == 100 or sizes[found.quality + 1] > allowed
-    assert found.pixels.shape == pixels.shape
-    with pytest.raises(InputError, match=rf"expected at least [\d,]+ bytes for {name}, its smallest file, got 20"):
-        encode_within(pixels, name, 20)
-
-
-def test_formats_get_the_bytes_of_the_largest():
-    entries = compare(scene(128, 128), [0.5, 1.5], {"a": ("lplr", {}), "b": ("nq", {}), "c": ("lplr", {"nbits": 4})})
-
-    assert [(each.method, each.bits_per_pixel) for each in entries] == [
-        (name, bits) for bits in (0.5, 1.5) for name in ("a", "b", "c", *FORMATS)
-    ]
-    for bits in (0.5, 1.5):
-        here = {each.method: each for each in entries if each.bits_per_pixel == bits}
-        most = max(here[name].nbytes for name in "abc")
-        assert all(0.5 * most < here[name].nbytes <= most for name in FORMATS if here[name].nbytes)
-    refused, made = entries[1], entries[0]
-    assert (refused.nbytes, refused.psnr, refused.pixels) == (0, None, None)
-    assert "at least 1 bit" in refused.reason
-    assert isinstance(made.code, Picture)
-    assert (made.psnr, made.ssim) == likeness(scene(128, 128), made.pixels)
-
-
-def test_progress_is_told():
-    told = []
-    compare(scene(32, 32), [2], {"a": ("lplr", {})}, progress=lambda *about: told.append(about))
-
-    assert told == [(0, 3, "a, 2 bits"), (1, 3, "JPEG, 2 bits"), (2, 3, "WebP, 2 bits")]
-
-
-# --- the contact sheet ---
-
-
-@pytest.mark.parametrize("make", [scene, colour_scene])
-def test_a_sheet_holds_every_picture(tmp_path, make):
-    pixels = make(60, 200)
-    entries = compare(pixels, [1, 2], {"a": ("lplr", {}), "b": ("lsvd", {}), "c": ("dsvd", {})})
-    contact_sheet(pixels, [*entries, Entry("d", 1, reason="none")], tmp_path / "s.png", title="scene")
-
-    with Image.open(tmp_path / "s.png") as sheet:
-        assert sheet.mode == ("L" if make is scene else "RGB")
-        drawn = np.asarray(sheet)
-    wanted = [pixels, *(each.pixels for each in entries if each.pixels is not None)]
-    assert len(wanted) > 8
-    for each in wanted:
-        top, left = np.argwhere(np.all(drawn == each[0, 0], axis=2) if drawn.ndim == 3 else drawn == each[0, 0]).T
-        assert any(np.array_equal(drawn[y : y + 60, x : x + 200], each) for y, x in zip(top, left, strict=True))
-
-
-def test_a_large_picture_is_made_smaller(tmp_path):
-    pixels = scene(400, 200)
-    contact_sheet(pixels, [Entry("a", 1, 10, 30.0, 0.9, pixels=pixels)], tmp_path / "s.png", title="scene", side=100)
-
-    with Image.open(tmp_path / "s.png") as sheet:
-        assert sheet.size[0] < 450
-        assert sheet.size[1] < 300
-
-
-@pytest.mark.parametrize("package", ["PIL", "skimage"])
-def test_a_missing_package_is_named(monkeypatch, package):
-    without(monkeypatch, package)
-
-    with pytest.raises(MissingDependencyError, match=rf'{package}, which pip install "lplr_index\[compress\]"'):
-        compare(colour_scene(32, 32), [1], {"a": ("lplr", {})})
