@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import naive
-from bounding import make_layout, make_queries
+from bounding import make_blocks, make_layout, make_queries, make_segments
 from indexes import EVERY_SCAN, filled, queries
 from lplr_index import scanning
 from lplr_index.asking import ask
@@ -26,6 +26,21 @@ def test_keys_are_those_of_the_twin(rng, metric, kind):
     for q in range(3):
         scoring.exact_keys(rows, heads, tails, form, levels, asked, q, nothing, keys)
         np.testing.assert_array_equal(keys, naive.exact_key(codes, form, levels, asked, q)[rows])
+
+
+@pytest.mark.parametrize("head", [24, 40])
+@pytest.mark.parametrize("deficit", [0, 5_000, 65_530])
+def test_second_digits_of_coarse_columns_are_added_to_deficits(rng, head, deficit):
+    form, shifts = make_layout(40, head=head, stages=1), np.array([5, 3, 2, 1, 0])
+    blocks, asked = make_blocks(rng, form, 3), make_queries(rng, form, 2)
+    parts = [each.reshape(-1) for each in naive.split(blocks, form.nibbles, form.head)]
+    values = naive.nibble(naive.unweave(blocks, form.nibbles, form.stages), np.arange(24))
+    coarse = asked.seconds[1].reshape(-1, 16).astype(int)[np.arange(24), values] << np.repeat(shifts[:3], 8)
+
+    segments = make_segments(shifts, head)
+    found = [scoring.finer(deficit, row, *parts, form, segments, asked.seconds, 1) for row in range(96)]
+
+    assert found == np.minimum(deficit + coarse.sum(axis=1) // 64, MOST).tolist()
 
 
 @pytest.mark.parametrize("gain_bits", [0, 4])

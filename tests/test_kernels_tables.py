@@ -31,9 +31,9 @@ def made(y, stages, parts, digits=1):
     nq, nibbles = len(y), len(parts.starts) - 1
     exact, scalars = np.full((nq, nibbles, 16), np.nan, np.float32), np.full((3, nq), np.nan)
     deficits = np.full((nq, nibbles * 16), 7, np.uint8)
-    seconds = np.full((nq, nibbles * 16 * (digits - 1)), 7, np.uint8)
+    seconds = np.full((nq, nibbles * 16), 7, np.uint8)
     stage_deficits, doublings = np.full(stages.shape, 9, np.uint8), np.full(nq, -1)
-    module.tables(y, stages, parts, exact, deficits, seconds, stage_deficits, doublings, *scalars)
+    module.tables(y, stages, parts, digits, exact, deficits, seconds, stage_deficits, doublings, *scalars)
     both = (each.reshape(nq, each.shape[1] // 16, 16).astype(np.int64) for each in (deficits, seconds))
     return exact, *both, stage_deficits.astype(np.int64), doublings, *scalars
 
@@ -116,7 +116,7 @@ def test_one_digit_loses_less_than_rounding_down_and_bounds_all_the_same(rng, ni
     upper = (weight * rng.standard_normal((nibbles, 16))).astype(np.float32)
     centroids, steps = random_stages(rng, 1, 1.0), 2.0 ** np.repeat(shifts, 8)[:nibbles, None]
 
-    _, deficits, _, _, _, scale, base, _ = of_tables(rng, upper, centroids, shifts)
+    _, deficits, seconds, _, _, scale, base, _ = of_tables(rng, upper, centroids, shifts)
 
     per = (1 - 1e-6) / scale[0] / steps
     digits, raised = naive.round_tables(upper, per)
@@ -129,6 +129,9 @@ def test_one_digit_loses_less_than_rounding_down_and_bounds_all_the_same(rng, ni
     fits = naive.quantize_tables(upper, per) < 255
     plain = naive.quantize_tables(upper, per) * steps * scale[0]
     assert (below - told)[fits].mean() <= 0.95 * (below - plain)[fits].mean()
+    part, left = np.broadcast_to(steps * scale[0] / 64, below.shape), below - told - seconds[0] * steps * scale[0] / 64
+    assert (left >= -1e-6 * below - 1e-4 * part).all()
+    assert (left < part * (1 + 1e-3) + 2e-6 * below)[fits].all()
 
 
 @pytest.mark.parametrize("weight", [0.0, 1e-9, 1e-3])
@@ -207,7 +210,7 @@ def test_queries_are_made_ready(metric):
     factor, y = 2.0 if model.norm.bits else 1.0, model.project(xq)
     tables, wide = model.codec.query_tables(y), xq.astype(float)
     np.testing.assert_array_equal(ready.deficits, tables.deficits)
-    assert ready.seconds.shape == (len(xq), 0)
+    assert ready.seconds.shape == ready.deficits.shape
     np.testing.assert_array_equal(ready.exact, tables.exact.reshape(len(xq), -1))
     np.testing.assert_array_equal(ready.split, tables.split)
     np.testing.assert_allclose(ready.base, wide @ model.mu, atol=1e-6)

@@ -196,7 +196,7 @@ def query_tables(y: FloatMatrix, stages: npt.NDArray[np.float32], nibbles: int, 
         base=np.empty(nq),
         size=np.empty(nq),
     )
-    kernel.tables(y, stages, parts, out.exact, out.deficits, np.empty((nq, 0), np.uint8), *out[4:])
+    kernel.tables(y, stages, parts, 1, out.exact, out.deficits, np.empty(out.deficits.shape, np.uint8), *out[4:])
     return out
 
 

@@ -49,7 +49,7 @@ def make_ask() -> Any:
         if centroids is not None:
             out = queries.stages.reshape((n, centroids[3]))
             multiply(y, centroids[0], centroids[1], centroids[2], centroids[3], out)
-        make_all_ready(xq, y, Parts(*parts), Keys(*keys), queries)
+        make_all_ready(xq, y, Parts(*parts), Keys(*keys), shape[1], queries)
         if coarse is not None:
             nearest(xq, Coarse(*coarse), candidates, lists, products)
 

@@ -72,7 +72,7 @@ class Queries(NamedTuple):
     """Queries made ready for the scan; nq of them."""
 
     deficits: Any  # (nq, nibbles * 16) uint8, in the steps of their segment
-    seconds: Any  # (nq, nibbles * 16) uint8: their second digits, in parts of a step, or (nq, 0)
+    seconds: Any  # (nq, nibbles * 16) uint8: their second digits, in parts of a step
     stage_deficits: Any  # (nq, stages, 256) uint8
     stage_least: Any  # (nq, stages, LEASTS) uint8: the least of each group of them
     stage_doublings: Any  # (nq,) int64: of their sum, in the smallest steps
@@ -92,7 +92,7 @@ class Shape(NamedTuple):
     """How many queries are made ready together, and what for: it says where everything lies in their room."""
 
     nq: int
-    digits: int  # of deficits, one or two
+    digits: int  # of deficits that bounds sum, one, some of them rounded up, or two
     nibbles: int
     stages: int
     splits: int  # columns whose code spans nibbles
@@ -104,7 +104,7 @@ def ends(shape: Shape) -> Any:
     """Where each part of a room (bytes,) ends, each starting at a cache line."""
     entries, words = 16 * shape.nibbles, 256 * shape.stages
     sizes = (
-        entries, (shape.digits - 1) * entries, words, LEASTS * shape.stages, 8, 8, 32, 12, 8, 4 * entries, 4 * words,
+        entries, entries, words, LEASTS * shape.stages, 8, 8, 32, 12, 8, 4 * entries, 4 * words,
         4 * shape.splits, 8, 8, 8, 8 * shape.nprobe, 4 * shape.nprobe,
     )  # fmt: skip
     out = np.zeros(len(sizes) + 1, np.int64)
@@ -124,7 +124,7 @@ def carve(room: Any, shape: Shape) -> Any:
     entries, stages = 16 * shape.nibbles, shape.stages
     queries = Queries(
         room[at[0] : at[0] + n * entries].reshape((n, entries)),
-        room[at[1] : at[1] + n * entries * (shape.digits - 1)].reshape((n, entries * (shape.digits - 1))),
+        room[at[1] : at[1] + n * entries].reshape((n, entries)),
         room[at[2] : at[2] + n * 256 * stages].reshape((n, stages, 256)),
         room[at[3] : at[3] + n * LEASTS * stages].reshape((n, stages, LEASTS)),
         room[at[4] : at[4] + 8 * n].view(np.int64),

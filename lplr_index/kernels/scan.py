@@ -23,7 +23,7 @@ from numba.extending import intrinsic, overload
 from lplr_index.kernels import bounds, layout, portable, scoring, settling, stages, thresholds, topk, vectors
 from lplr_index.kernels.bounds import block_bounds, rest_sums
 from lplr_index.kernels.layout import BLOCK, LINE, MOST, Layout, Levels, Queries, Segments, Shape, carve, passes, place
-from lplr_index.kernels.scoring import follow, least_bound, raise_threshold
+from lplr_index.kernels.scoring import finer, follow, least_bound, raise_threshold
 from lplr_index.kernels.settling import Kept, Scanned, settle, settle_as_promised
 from lplr_index.kernels.topk import empty, rank
 
@@ -197,42 +197,52 @@ def _passed_over(
                             deficits[t, holds[t]] = sums[t * BLOCK + place(row)]
                             holds[t] += 1
                         if holds[t] >= BLOCK or (ranging and holds[t]):
-                            _settle(level, t, q + t, scanned, rest, kept, scratch)
+                            _settle(level, t, q + t, scanned, near, rest, kept, scratch)
                 for t in range(tile):
                     if holds[t]:
-                        _settle(level, t, q + t, scanned, rest, kept, scratch)
+                        _settle(level, t, q + t, scanned, near, rest, kept, scratch)
                 q += tile
         return last
 
     return pass_over
 
 
-def _settle(simd: int, t: int, q: int, scanned: Scanned, rest: Segments, kept: Kept, scratch: Scratch) -> None:
-    """Settle the rows that wait for query q, the t-th of the tile; compiled code only, as ``_pass_over``."""
+def _settle(
+    simd: int, t: int, q: int, scanned: Scanned, near: Segments, rest: Segments, kept: Kept, scratch: Scratch
+) -> None:  # fmt: skip
+    """Settle the rows that wait for query q, the t-th of the tile; compiled code only, as ``_pass_over``.
+
+    Those alone are scored whose bound still reaches the threshold: with what the rest really adds, if there is one, and
+    then with what rounding took from it in ``near`` columns.
+    """
 
 
 @overload(_settle, prefer_literal=True, jit_options={"nogil": True, "_nrt": False})
-def _settled(simd: Any, t: Any, q: Any, scanned: Any, rest: Any, kept: Any, scratch: Any) -> Any:
+def _settled(simd: Any, t: Any, q: Any, scanned: Any, near: Any, rest: Any, kept: Any, scratch: Any) -> Any:
     level = simd.literal_value
 
-    def settled(simd: Any, t: Any, q: Any, scanned: Any, rest: Any, kept: Any, scratch: Any) -> None:
+    def settled(simd: Any, t: Any, q: Any, scanned: Any, near: Any, rest: Any, kept: Any, scratch: Any) -> None:
         rows, deficits = scratch.rows[t, : scratch.holds[t]], scratch.deficits[t, : scratch.holds[t]]
         scratch.holds[t] = 0
-        if rest.ends.shape[0] == 0:
-            settle(rows, q, scanned, kept, scratch.keys[: rows.shape[0]])
-            return
-        layout, norms, queries = scanned.layout, scanned.levels.norms, scanned.queries
-        left, summed, promise = 0, -1, queries.promises[q]
+        heads, tails, _, _, layout, levels, queries = scanned
+        staged, left, summed = rest.ends.shape[0] > 0, 0, -1
         for i in range(rows.shape[0]):
-            block, row = rows[i] // BLOCK, rows[i] % BLOCK
-            if block != summed:
-                rest_sums(level, scanned.tails, block, layout, rest, queries, q, scratch.rest)
-                summed = block
-            whole = min(np.int64(deficits[i]) - promise + np.int64(scratch.rest[place(row)]), MOST)
-            if passes(whole, scanned.heads, block * layout.head_bytes, row, layout, norms, queries, q):
-                rows[left], deficits[left] = rows[i], deficits[i]
-                left += 1
-        settle_as_promised(rows[:left], deficits[:left], q, scanned, kept, scratch.keys[:left])
+            block, row, whole = rows[i] // BLOCK, rows[i] % BLOCK, np.int64(deficits[i])
+            at = block * layout.head_bytes
+            if staged:
+                if block != summed:
+                    rest_sums(level, tails, block, layout, rest, queries, q, scratch.rest)
+                    summed = block
+                whole = min(whole - queries.promises[q] + np.int64(scratch.rest[place(row)]), MOST)
+            if passes(whole, heads, at, row, layout, levels.norms, queries, q):
+                whole = finer(whole, rows[i], heads, tails, layout, near, queries.seconds, q)
+                if passes(whole, heads, at, row, layout, levels.norms, queries, q):
+                    rows[left], deficits[left] = rows[i], deficits[i]
+                    left += 1
+        if staged:
+            settle_as_promised(rows[:left], deficits[:left], q, scanned, kept, scratch.keys[:left])
+        else:
+            settle(rows[:left], q, scanned, kept, scratch.keys[:left])
 
     return settled
 

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from lplr_index.kernels.layout import BLOCK, MOST, Layout, Levels, Queries, gain_at, norm_of
+from lplr_index.kernels.layout import BLOCK, MOST, SECONDS, Layout, Levels, Queries, Segments, gain_at, norm_of
+
+COARSE = 2  # powers of two that the steps of columns are above the finest, from which on second digits are looked up
 
 
 class _Row(NamedTuple):
@@ -48,6 +50,28 @@ def _nibble(row: _Row, column: Any) -> Any:
 def _partial(exact: Any, q: Any, row: _Row, column: Any) -> Any:
     """What that nibble adds."""
     return np.float64(exact[q, np.uint64(column) + np.uint64(_nibble(row, column))])
+
+
+@njit(nogil=True, _nrt=False)
+def finer(
+    deficit: Any, number: int, heads: Any, tails: Any, layout: Layout, segments: Segments, seconds: Any, q: int
+) -> Any:  # fmt: skip
+    """A row's sum of ``deficit`` with the ``seconds`` (nq, entries) of its coarse columns in ``segments``.
+
+    These lose most to rounding, and are few: a sum of all of them would take as long as the exact key.
+    """
+    mine, me = _row_at(heads, tails, number, layout), np.uint64(q)
+    parts, first, coarser = np.int64(0), np.int64(0), segments.doublings.sum()
+    for s in range(segments.ends.shape[0]):
+        if coarser < COARSE:
+            break
+        own = np.int64(0)
+        for column in range(first, segments.ends[s]):
+            at = 16 * column
+            own += np.int64(seconds[me, np.uint64(at) + np.uint64(_nibble(mine, at))])
+        parts += own << coarser
+        first, coarser = segments.ends[s], coarser - segments.doublings[s]
+    return min(np.int64(deficit) + (parts >> SECONDS), MOST)
 
 
 @njit(nogil=True, _nrt=False)

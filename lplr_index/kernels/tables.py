@@ -165,8 +165,8 @@ def _round(
 ) -> Any:  # fmt: skip
     """``out[to : to + 16]`` = how many steps ``table[at : at + 16]`` fall short of ``most``, ``per`` to one, up to 255.
 
-    If ``digits`` is 2, rounded down, and ``seconds`` receives what that loses, in parts of a step. Otherwise some are
-    rounded up, and what is returned is by how much of a step ``out`` may be too high.
+    If ``digits`` is 2, rounded down. Otherwise some are rounded up, and what is returned is by how much of a step
+    ``out`` may be too high. With as much more, ``seconds`` receives what ``out`` lacks, in parts of a step.
     """
 
     def generate(context: Any, b: Any, signature: Any, args: Any) -> Any:
@@ -182,16 +182,13 @@ def _round(
         limit = ir.Constant(_FLOATS, [255.0] * WORDS)
         steps = b.select(b.fcmp_ordered("<", steps, limit), steps, limit)
         down = b.fptosi(steps, whole)
-        raised = cgutils.alloca_once_value(b, ir.Constant(_FLOATS.element, 0.0))
-        with b.if_else(b.icmp_signed("==", args[4], ir.Constant(args[4].type, 2))) as (both, alone):
-            with both:
-                store(down, 5)
-                rest = b.fmul(b.fsub(steps, b.sitofp(down, _FLOATS)), ir.Constant(_FLOATS, [PARTS] * WORDS))
-                store(b.fptosi(rest, whole), 6)
-            with alone:
-                rounded, more = _raise_some(b, steps, down)
-                store(rounded, 5)
-                b.store(more, raised)
+        rounded, raised = (cgutils.alloca_once_value(b, each) for each in (down, ir.Constant(_FLOATS.element, 0.0)))
+        with b.if_then(b.icmp_signed("!=", args[4], ir.Constant(args[4].type, 2))):
+            for value, into in zip(_raise_some(b, steps, down), (rounded, raised), strict=True):
+                b.store(value, into)
+        store(b.load(rounded), 5)
+        lacks = b.fadd(b.fsub(steps, b.sitofp(b.load(rounded), _FLOATS)), _lanes(b, b.load(raised)))
+        store(b.fptosi(b.fmul(lacks, ir.Constant(_FLOATS, [PARTS] * WORDS)), whole), 6)
         return b.load(raised)
 
     whole = types.intp
@@ -229,8 +226,8 @@ def _step(upper: Any, at: int, shifts: Any, digits: int, measured: Any) -> float
 
 @njit(nogil=True)
 def _rounded(
-    upper: Any, at: int, stages: Any, q: int, shifts: Any, deficits: Any, seconds: Any, stage_deficits: Any,
-    doublings: Any,
+    upper: Any, at: int, stages: Any, q: int, shifts: Any, digits: int, deficits: Any, seconds: Any,
+    stage_deficits: Any, doublings: Any,
 ) -> Any:  # fmt: skip
     """Round the tables of query q to deficits; returns scale, base and size.
 
@@ -242,7 +239,7 @@ def _rounded(
     steps of the stages are, so that they do not stop. The size is the sum of the largest magnitudes, which rounding
     errors are relative to.
     """
-    nibbles, digits, count = deficits.shape[1] // WORDS, 1 + np.int64(seconds.shape[1] > 0), stages.shape[1]
+    nibbles, count = deficits.shape[1] // WORDS, stages.shape[1]
     measured, best_stage = np.zeros((nibbles + GROUP - 2, 4)), np.empty(count)
     scale = _step(upper, at, shifts, digits, measured)
     base = size = reach = 0.0
@@ -273,8 +270,8 @@ def _rounded(
 
 @njit(nogil=True)
 def _make(
-    q: int, y: Any, stages: Any, parts: Parts, exact: Any, deficits: Any, seconds: Any, stage_deficits: Any,
-    doublings: Any,
+    q: int, y: Any, stages: Any, parts: Parts, digits: int, exact: Any, deficits: Any, seconds: Any,
+    stage_deficits: Any, doublings: Any,
 ) -> Any:  # fmt: skip
     """Make the tables of query q; returns scale, base and size."""
     width, row = deficits.shape[1], q * y.shape[1]
@@ -282,21 +279,23 @@ def _make(
     for c in range(width // WORDS):
         _weigh(y, row, columns, own, own, starts[c], starts[c + 1], exact, q * width + WORDS * c)
     if up.shape[0] == 0:
-        return _rounded(exact, q * width, stages, q, parts.shifts, deficits, seconds, stage_deficits, doublings)
+        return _rounded(exact, q * width, stages, q, parts.shifts, digits, deficits, seconds, stage_deficits, doublings)
     upper = np.empty(width, np.float32)
     for c in range(width // WORDS):
         _weigh(y, row, columns, up, down, starts[c], starts[c + 1], upper, WORDS * c)
-    return _rounded(upper, 0, stages, q, parts.shifts, deficits, seconds, stage_deficits, doublings)
+    return _rounded(upper, 0, stages, q, parts.shifts, digits, deficits, seconds, stage_deficits, doublings)
 
 
 @njit(nogil=True, cache=True)
 def tables(
-    y: Any, stages: Any, parts: Parts, exact: Any, deficits: Any, seconds: Any, stage_deficits: Any, doublings: Any,
-    scale: Any, base: Any, size: Any,
+    y: Any, stages: Any, parts: Parts, digits: int, exact: Any, deficits: Any, seconds: Any, stage_deficits: Any,
+    doublings: Any, scale: Any, base: Any, size: Any,
 ) -> None:  # fmt: skip
     """Make the tables of projected queries y (nq, m) float32, as ``QueryTables`` of codecs/base.py describes them."""
     for q in range(y.shape[0]):
-        scale[q], base[q], size[q] = _make(q, y, stages, parts, exact, deficits, seconds, stage_deficits, doublings)
+        scale[q], base[q], size[q] = _make(
+            q, y, stages, parts, digits, exact, deficits, seconds, stage_deficits, doublings
+        )
 
 
 @njit(nogil=True)
@@ -312,7 +311,7 @@ def _least_of_groups(q: int, stage_deficits: Any, stage_least: Any) -> None:
 
 
 @njit(nogil=True)
-def _make_ready(q: int, xq: Any, y: Any, parts: Parts, keys: Keys, queries: Any) -> None:
+def _make_ready(q: int, xq: Any, y: Any, parts: Parts, keys: Keys, digits: int, queries: Any) -> None:
     """Fill ``queries``, ``Queries`` of layout.py whose ``stages`` are there, for query q.
 
     ``xq`` (nq, d) float32 are the queries, ``y`` (nq, m) float32 their projections.
@@ -322,8 +321,8 @@ def _make_ready(q: int, xq: Any, y: Any, parts: Parts, keys: Keys, queries: Any)
         offset += np.float64(xq[q, j]) * np.float64(keys.mu[j])
         length += np.float64(xq[q, j]) * np.float64(xq[q, j])
     scale, base, size = _make(
-        q, y, queries.stages, parts, queries.exact, queries.deficits, queries.seconds, queries.stage_deficits,
-        queries.stage_doublings,
+        q, y, queries.stages, parts, digits, queries.exact, queries.deficits, queries.seconds,
+        queries.stage_deficits, queries.stage_doublings,
     )  # fmt: skip
     _least_of_groups(q, queries.stage_deficits, queries.stage_least)
     factor = 2.0 if keys.norms else 1.0
@@ -342,7 +341,10 @@ def _make_ready(q: int, xq: Any, y: Any, parts: Parts, keys: Keys, queries: Any)
 
 
 @njit(nogil=True)
-def make_all_ready(xq: Any, y: Any, parts: Parts, keys: Keys, queries: Any) -> None:
-    """Fill ``queries``, of which ``stages`` are there, for xq (nq, d) and y (nq, m), both float32."""
+def make_all_ready(xq: Any, y: Any, parts: Parts, keys: Keys, digits: int, queries: Any) -> None:
+    """Fill ``queries``, of which ``stages`` are there, for xq (nq, d) and y (nq, m), both float32.
+
+    Their bounds sum ``digits``, one or two, of each deficit.
+    """
     for q in range(xq.shape[0]):
-        _make_ready(q, xq, y, parts, keys, queries)
+        _make_ready(q, xq, y, parts, keys, digits, queries)
