@@ -227,13 +227,13 @@ def _settled(simd: Any, t: Any, q: Any, scanned: Any, near: Any, rest: Any, kept
         heads, tails, _, _, layout, levels, queries = scanned
         staged, left, summed = rest.ends.shape[0] > 0, 0, -1
         for i in range(rows.shape[0]):
-            block, row, whole = rows[i] // BLOCK, rows[i] % BLOCK, np.int64(deficits[i])
-            at = block * layout.head_bytes
+            block, row = rows[i] // BLOCK, rows[i] % BLOCK
+            at, whole = block * layout.head_bytes, deficits[i]
             if staged:
                 if block != summed:
                     rest_sums(level, tails, block, layout, rest, queries, q, scratch.rest)
                     summed = block
-                whole = min(whole - queries.promises[q] + np.int64(scratch.rest[place(row)]), MOST)
+                whole = min(np.int64(whole) - queries.promises[q] + np.int64(scratch.rest[place(row)]), MOST)
             if passes(whole, heads, at, row, layout, levels.norms, queries, q):
                 whole = finer(whole, rows[i], heads, tails, layout, near, queries.seconds, q)
                 if passes(whole, heads, at, row, layout, levels.norms, queries, q):
