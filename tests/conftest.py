@@ -17,6 +17,9 @@ import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, settings
 
+from lplr_index.vectors.formats import FORMATS
+from vector_files import need
+
 FloatMatrix = npt.NDArray[np.float32]
 
 # The first example of a property may compile a kernel: neither its time nor its share of the time means anything.
@@ -103,3 +106,17 @@ def vectors() -> Vectors:
     x = low_rank_vectors(2550, 48)
     x.flags.writeable = False
     return Vectors(xt=x[:1500], xb=x[1500:2500], xq=x[2500:])
+
+
+@pytest.fixture(params=FORMATS)
+def suffix(request: pytest.FixtureRequest) -> str:
+    """Every format of embedding files whose package is installed."""
+    ending: str = request.param
+    need(ending)
+    return ending
+
+
+@pytest.fixture
+def x(rng: np.random.Generator) -> FloatMatrix:
+    """Embeddings (101, 7) of small integers, which every format holds exactly, all rows different."""
+    return (rng.permutation(101 * 100)[: 101 * 7].reshape(101, 7) % 101).astype(np.float32)

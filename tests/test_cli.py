@@ -57,7 +57,7 @@ def fill(vectors):
     write_index(index, "x.lplr")
     whole = Path("x.lplr").read_bytes()
     flipped = bytearray(whole)
-    flipped[-100] ^= 4
+    flipped[whole.index(next(iter(index.rows)).flat[0][:64].tobytes())] ^= 4
     bad = np.array(vectors.xb)
     bad[777, 7] = np.nan
     np.save("nan.npy", bad)
@@ -147,7 +147,7 @@ BAD = [
     (["build", "x.npy", "-o", "o.lplr", "--ids", "x.npy"], "expected one value a row in x.npy, got shape"),
     (["build", "x.npy", "-o", "o.lplr", "--ids", "absent"], "no such file: absent"),
     *((["search", name, "q.npy", "-o", "o.npz"], words) for name, words in BAD_INDEXES),
-    (["search", "flipped.lplr", "q.npy"], "flipped.lplr: expected section (blocks|tails) to match its checksum"),
+    (["search", "flipped.lplr", "q.npy"], "flipped.lplr: expected section blocks to match its checksum"),
     *((["search", "x.lplr", name, "-o", "o.npz"], words) for name, words in BAD_VECTORS),
     *(
         (["search", "x.lplr", "q.npy", "-o", name.format(suffix="npz")], words.format(suffix="npz"))
@@ -165,7 +165,7 @@ BAD = [
     (["search", "x.lplr", "q.npy", "--filter-ids", "text.npy"], "expected one value a row in text.npy"),
     *((["info", name], words) for name, words in BAD_INDEXES),
     *((["verify", name], words) for name, words in BAD_INDEXES),
-    (["verify", "flipped.lplr"], "flipped.lplr: expected section (blocks|tails) to match its checksum"),
+    (["verify", "flipped.lplr"], "flipped.lplr: expected section blocks to match its checksum"),
     *((["convert", name, "o.fvecs"], words) for name, words in BAD_VECTORS),
     *(
         (["convert", "x.npy", name.format(suffix="fbin")], words.format(suffix="fbin"))

@@ -27,18 +27,6 @@ from vector_files import complaint, need, read_all, write_parquet, write_parts, 
 LINUX = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from Linux's /proc")
 
 
-@pytest.fixture(params=FORMATS)
-def suffix(request):
-    need(request.param)
-    return request.param
-
-
-@pytest.fixture
-def x(rng):
-    """Small integers, which every format holds exactly, all rows different."""
-    return (rng.permutation(101 * 100)[: 101 * 7].reshape(101, 7) % 101).astype(np.float32)
-
-
 # --- ranges, chunks, samples ---
 
 

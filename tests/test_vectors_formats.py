@@ -20,18 +20,6 @@ ANY_DTYPE = [suffix for suffix, each in FORMATS.items() if each.dtype is None]
 SIZES = [(1, 1), (1, 9), (2, 3), (7, 1), (33, 5), (257, 17)]
 
 
-@pytest.fixture(params=FORMATS)
-def suffix(request):
-    need(request.param)
-    return request.param
-
-
-@pytest.fixture
-def x(rng):
-    """Small integers, which every format holds exactly, all rows different."""
-    return (rng.permutation(101 * 100)[: 101 * 7].reshape(101, 7) % 101).astype(np.float32)
-
-
 @pytest.mark.parametrize(("n", "d"), SIZES)
 def test_every_format_gives_back_what_was_written(tmp_path, suffix, n, d, rng):
     x = rng.integers(0, 128, (n, d)).astype(np.float32)

@@ -10,12 +10,6 @@ from lplr_index.vectors.writing import write_vectors
 from vector_files import complaint, read_all
 
 
-@pytest.fixture
-def x(rng):
-    """Small integers, which every format holds exactly, all rows different."""
-    return (rng.permutation(101 * 100)[: 101 * 7].reshape(101, 7) % 101).astype(np.float32)
-
-
 @pytest.mark.parametrize("options", [{}, {"chunks": (10, 3)}, {"chunks": True, "compression": "gzip", "shuffle": True}])
 def test_hdf5_of_ann_benchmarks(tmp_path, x, options):
     h5py = pytest.importorskip("h5py")

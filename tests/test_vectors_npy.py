@@ -9,23 +9,10 @@ import numpy as np
 import pytest
 
 from lplr_index.vectors import open_vectors
-from lplr_index.vectors.formats import FORMATS
 from lplr_index.vectors.raw import ColumnMajor
 from lplr_index.vectors.sink import DEFAULT_NAME
 from lplr_index.vectors.writing import write_vectors
-from vector_files import complaint, need, read_all
-
-
-@pytest.fixture(params=FORMATS)
-def suffix(request):
-    need(request.param)
-    return request.param
-
-
-@pytest.fixture
-def x(rng):
-    """Small integers, which every format holds exactly, all rows different."""
-    return (rng.permutation(101 * 100)[: 101 * 7].reshape(101, 7) % 101).astype(np.float32)
+from vector_files import complaint, read_all
 
 
 @pytest.mark.parametrize("dtype", [">f4", ">f8", ">f2", ">i2", ">u8"])

@@ -18,12 +18,6 @@ ARROW_NUMBERS = [
 ]
 
 
-@pytest.fixture
-def x(rng):
-    """Small integers, which every format holds exactly, all rows different."""
-    return (rng.permutation(101 * 100)[: 101 * 7].reshape(101, 7) % 101).astype(np.float32)
-
-
 @pytest.mark.parametrize("kind", ["list", "large_list", "fixed"])
 @pytest.mark.parametrize(("number", "dtype"), ARROW_NUMBERS)
 @pytest.mark.parametrize("group_rows", [1, 13, 1000])

@@ -12,12 +12,6 @@ from lplr_index.vectors.writing import write_vectors
 from vector_files import complaint, read_all
 
 
-@pytest.fixture
-def x(rng):
-    """Small integers, which every format holds exactly, all rows different."""
-    return (rng.permutation(101 * 100)[: 101 * 7].reshape(101, 7) % 101).astype(np.float32)
-
-
 def test_texmex_and_big_ann_files_made_by_hand(tmp_path, x):
     (tmp_path / "a.fvecs").write_bytes(b"".join(struct.pack("<i7f", 7, *row) for row in x))
     (tmp_path / "a.bvecs").write_bytes(b"".join(struct.pack("<i7B", 7, *row.astype(int)) for row in x))

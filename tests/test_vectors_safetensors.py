@@ -12,12 +12,6 @@ from lplr_index.vectors.writing import write_vectors
 from vector_files import DTYPES, complaint, read_all, write_safetensors
 
 
-@pytest.fixture
-def x(rng):
-    """Small integers, which every format holds exactly, all rows different."""
-    return (rng.permutation(101 * 100)[: 101 * 7].reshape(101, 7) % 101).astype(np.float32)
-
-
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_library_of_safetensors_reads_what_is_written_and_writes_what_is_read(tmp_path, x, dtype):
     library = pytest.importorskip("safetensors.numpy")

@@ -10,22 +10,9 @@ import pytest
 from lplr_index.errors import VectorFileError
 from lplr_index.vectors import open_vectors
 from lplr_index.vectors.base import draw_rows
-from lplr_index.vectors.formats import FORMATS
 from lplr_index.vectors.sources import natural_order
 from lplr_index.vectors.writing import write_vectors
-from vector_files import complaint, need, read_all, write_parts
-
-
-@pytest.fixture(params=FORMATS)
-def suffix(request):
-    need(request.param)
-    return request.param
-
-
-@pytest.fixture
-def x(rng):
-    """Small integers, which every format holds exactly, all rows different."""
-    return (rng.permutation(101 * 100)[: 101 * 7].reshape(101, 7) % 101).astype(np.float32)
+from vector_files import complaint, read_all, write_parts
 
 
 def test_a_folder_is_one_matrix(tmp_path, suffix, x):

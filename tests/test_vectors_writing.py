@@ -11,19 +11,7 @@ from lplr_index.errors import InputError, VectorFileError, WriteError
 from lplr_index.vectors import open_vectors
 from lplr_index.vectors.formats import FORMATS
 from lplr_index.vectors.writing import write_chunks, write_vectors
-from vector_files import need, read_all
-
-
-@pytest.fixture(params=FORMATS)
-def suffix(request):
-    need(request.param)
-    return request.param
-
-
-@pytest.fixture
-def x(rng):
-    """Small integers, which every format holds exactly, all rows different."""
-    return (rng.permutation(101 * 100)[: 101 * 7].reshape(101, 7) % 101).astype(np.float32)
+from vector_files import read_all
 
 
 def test_chunks_of_any_size_make_the_same_file(tmp_path, suffix, x):
